@@ -64,7 +64,7 @@ def open_engine(spec: RunSpec, cache: str | None, parts: Mapping[str, ChatModel]
 
 
 def open_chosen_cache(chosen: str | None, *, any_key: bool = False) -> KeptCache:
-    """Raises CacheError if it cannot be used; with `any_key` it is opened to be counted, whatever key it is used with."""
+    """Raises CacheError if it cannot be used. With `any_key` it is opened to be counted, even under a wrong key."""
     return open_cache(chosen or default_cache(os.environ), any_key=any_key)
 
 

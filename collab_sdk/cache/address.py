@@ -1,6 +1,5 @@
 """The URL of a cache's server, read so strictly that all who read it agree where its password ends."""
 
-import os
 import re
 from collections.abc import Mapping
 from ipaddress import ip_address
@@ -13,7 +12,7 @@ from collab_sdk.secrets import Address, remember_address
 
 URL = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]*)://", re.IGNORECASE)
 EXAMPLE = "redis://:PASSWORD@HOST:6379/0"
-PASSWORD_FILE = "COLLAB_CACHE_PASSWORD_FILE"
+VARIABLE = "COLLAB_CACHE_PASSWORD_FILE"
 _ENCODED = "%[0-9a-fA-F]{2}"
 _SAFE = r"""[!"$&'()*+,.0-9;<=>A-Z^_`a-z{|}~-]"""
 """In a user or password; whatever parsers disagree on is percent-encoded."""
@@ -37,9 +36,9 @@ def server_address(url: str, environ: Mapping[str, str], *, example: str = EXAMP
         raise UsageError(
             f"The address of the cache, {scheme[0] if scheme else ''}…, cannot be read: write it like {example}. In a "
             "user or password, percent-encode what is neither letter nor digit (/ is %2F, # is %23, @ is %40), or "
-            f"leave the password out and name a file that holds it in {PASSWORD_FILE}."
+            f"leave the password out and name a file that holds it in {VARIABLE}."
         )
-    if found["password"] is None and (path := environ.get(PASSWORD_FILE)):
+    if found["password"] is None and (path := environ.get(VARIABLE)):
         url = _with_password(url, _password_in(path))
     remember_address(url)
     return Address(url)
@@ -63,9 +62,9 @@ def _password_in(path: str) -> str:
     try:
         password = Path(path).expanduser().read_text(encoding="utf-8").rstrip("\r\n")
     except (OSError, ValueError) as error:
-        raise UsageError(f"{PASSWORD_FILE} names {path}, which cannot be read: {reason(error)}.") from None
+        raise UsageError(f"{VARIABLE} names {path}, which cannot be read: {reason(error)}.") from None
     if not password:
-        raise UsageError(f"{PASSWORD_FILE} names {path}, which holds no password.")
+        raise UsageError(f"{VARIABLE} names {path}, which holds no password.")
     return password
 
 

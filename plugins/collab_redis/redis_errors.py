@@ -32,7 +32,6 @@ PASSING = {
     "NOREPLICAS": "takes no writes while it has too few replicas (min-replicas-to-write): see that they run",
     "UNBLOCKED": "was the primary, and is a replica now",
     "MASTERDOWN": "is a replica whose primary is gone",
-    "MasterNotFoundError": "is not known to its Sentinels, or has no primary now",
 }
 """Of these, what goes by in a failover, or when others leave: it is waited for."""
 
@@ -41,7 +40,6 @@ def load_redis() -> Any:
     """Redis's client, imported on first use. Raises MissingExtraError where it is not installed."""
     try:
         import redis
-        import redis.sentinel
     except ImportError:
         raise MissingExtraError.of("A cache in Redis needs its client", "redis") from None
     return redis

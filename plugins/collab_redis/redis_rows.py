@@ -1,12 +1,11 @@
 """The rows of a shared cache as the fields of one hash, which knows its own length and goes in one step."""
 
-import time
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from collab_redis import scripts
 from collab_redis.redis_errors import LEAST_RIGHTS, explained, load_redis
+from collab_redis.replicas import WAIT_MS, Replicas
 from collab_sdk.cache import LARGEST
 from collab_sdk.secrets import Address
 
@@ -16,27 +15,19 @@ LEASE_MS = 10_000
 """After which the lease of a killed process is free."""
 PAGE = 500
 SYNC_MS = 20_000
-REPLICA_MS = 1_000
-REPLICA_PAUSE = 30.0
-"""Seconds until a replica that took no write is waited for again."""
 
 
 class RedisRows:
-    """`client` is a redis.Redis of one connection.
-
-    `syncs`: WAITAOF can tell when a write is on the server's disk. `has_replicas`: WAIT can tell when it has reached
-    one, which a failover would make the primary.
-    """
+    """`client` is a redis.Redis of one connection; `syncs`: WAITAOF can tell when a write is on the server's disk."""
 
     def __init__(
-        self, client: Any, address: Address, *, syncs: bool, has_replicas: bool, warnings: Sequence[str] = ()
+        self, client: Any, address: Address, *, syncs: bool, replicas: Replicas, warnings: Sequence[str]
     ) -> None:
         self.warnings = warnings
         self._client = client
         self._address = address
         self._syncs = syncs
-        self._has_replicas = has_replicas
-        self._wait_from = 0.0
+        self._replicas = replicas
         self._scripts = {name: client.register_script(text) for name, text in vars(scripts).items() if name.isupper()}
 
     def time(self) -> float:
@@ -59,8 +50,7 @@ class RedisRows:
         there: list[bytes | None] = self._run("ADD", [REPLIES], [LARGEST + 1, *_flat(rows)])
         if self._syncs:
             self._sync()
-        if self._has_replicas and time.monotonic() >= self._wait_from:
-            self._wait()
+        self._reach_replicas()
         return there
 
     def _sync(self) -> None:
@@ -69,16 +59,17 @@ class RedisRows:
             if not synced:
                 raise TimeoutError(f"its disk has not taken a write for {SYNC_MS // 1000} s")
 
-    def _wait(self) -> None:
+    def _reach_replicas(self) -> None:
         with explained(self._address):
-            reached = self._client.execute_command("WAIT", 1, REPLICA_MS)
-        if not reached:
-            self._wait_from = time.monotonic() + REPLICA_PAUSE
-            warnings.warn(
-                f"No replica of the cache at {self._address.shown} has taken a write for {REPLICA_MS / 1000:g} s: "
-                "until one does, a failover would lose what was paid for since. See that they run.",
-                stacklevel=2,
-            )
+            if self._replicas.are_to_be_counted:
+                self._replicas.counted(self._client.info("replication")["connected_slaves"])
+            if not self._replicas.are_expected:
+                return
+            reached = self._client.execute_command("WAIT", 1, WAIT_MS)
+        if reached:
+            self._replicas.reached()
+        else:
+            self._replicas.missed()
 
     def quarantine(self, rows: Mapping[str, bytes]) -> None:
         self._run("QUARANTINE", [REPLIES, QUARANTINE], [LARGEST + 1, *_flat(rows)])

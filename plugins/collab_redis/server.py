@@ -7,6 +7,7 @@ from urllib.parse import parse_qsl, unquote, urlencode, urlsplit, urlunsplit
 
 from collab_redis.redis_errors import explained, load_redis
 from collab_redis.redis_rows import RedisRows
+from collab_redis.replicas import Replicas
 from collab_sdk.cache import SharedCache, is_local, server_address, signer_of
 from collab_sdk.errors import CacheError, LostConnectionError, UsageError
 
@@ -33,6 +34,7 @@ class RedisServer:
         self._example = SENTINEL_EXAMPLE if self._asks_sentinels else EXAMPLE
         self._address = server_address(url, os.environ, example=self._example)
         self.where = self._address.shown
+        self._replicas = Replicas(self.where)
 
     def connect(self) -> RedisRows:
         with explained(self._address):
@@ -40,6 +42,7 @@ class RedisServer:
             try:
                 info = client.info()
                 self._check(info)
+                self._replicas.counted(info["connected_slaves"])
             except BaseException:
                 client.close()
                 raise
@@ -48,7 +51,7 @@ class RedisServer:
             client,
             self._address,
             syncs=version >= TELLS_SYNCED and bool(info.get("aof_enabled")),
-            has_replicas=bool(info.get("connected_slaves")),
+            replicas=self._replicas,
             warnings=[*self._warnings(info)],
         )
 
@@ -68,7 +71,7 @@ class RedisServer:
             ) from None
 
     def _primary_of_sentinels(self) -> str:
-        """The URL of the primary, by what the Sentinels say now. Raises redis.sentinel.MasterNotFoundError."""
+        """The URL of the primary, by what the Sentinels say now. Raises LostConnectionError if none says one."""
         redis = load_redis()
         parts = urlsplit(self._address.url)
         credentials, _, hosts = parts.netloc.rpartition("@")
@@ -76,13 +79,29 @@ class RedisServer:
         asked = dict(parse_qsl(parts.query))
         own = {name: asked.pop(f"sentinel_{name}", None) for name in ("username", "password")}
         plain = parts._replace(scheme=parts.scheme.removesuffix(SENTINEL), path=f"/{database}", query=urlencode(asked))
-        options = redis.connection.parse_url(urlunsplit(plain._replace(netloc="")))
+        options = redis.connection.parse_url(urlunsplit(plain._replace(netloc="localhost")))
         options["ssl"] = options.pop("connection_class", None) is redis.SSLConnection
-        options.pop("db", None)  # Sentinels have none
-        with redis.sentinel.Sentinel(_pairs(hosts), sentinel_kwargs={**options, **own, **_patience()}) as sentinels:
-            host, port = sentinels.discover_master(unquote(service))
+        options = {name: value for name, value in options.items() if name not in ("host", "db")}
+        host, port = self._asked(_pairs(hosts), unquote(service), {**options, **own, **_patience()})
         host = f"[{host}]" if ":" in host else host
         return urlunsplit(plain._replace(netloc=f"{credentials}@{host}:{port}" if credentials else f"{host}:{port}"))
+
+    def _asked(self, sentinels: list[tuple[str, int]], service: str, options: dict[str, Any]) -> tuple[str, int]:
+        """The address of the primary, by the first Sentinel that answers; the others are for when it does not."""
+        redis = load_redis()
+        said = "they know of no such service"
+        for host, port in sentinels:
+            try:
+                with redis.Redis(host, port, **options) as sentinel:
+                    # In a failover this names the new one before `SENTINEL MASTERS` does.
+                    if found := sentinel.execute_command("SENTINEL", "GET-MASTER-ADDR-BY-NAME", service):
+                        return found[0].decode(), int(found[1])
+            except (redis.RedisError, OSError) as error:
+                said = self._address.said(error)
+        raise LostConnectionError(
+            f"The cache at {self.where} has no primary now by its Sentinels ({said}): see that they run, and that "
+            f"{service!r} is what they call it."
+        )
 
     def _check(self, info: dict[str, Any]) -> None:
         if "server_time_usec" not in info:
@@ -106,13 +125,12 @@ class RedisServer:
                 "restarts. Turn its file on: `redis-cli CONFIG SET appendonly yes`, and in redis.conf"
             )
         parts = urlsplit(self._address.url)
-        hosts = [host for host, _ in _pairs(parts.netloc.rpartition("@")[2])]
-        if parts.scheme.startswith("redis") and not parts.scheme.startswith("rediss"):
-            if others := [host for host in hosts if not is_local(host)]:
-                yield (
-                    f"is sent password and chats in clear text, to {', '.join(others)}: use rediss:// where others "
-                    "share the network"
-                )
+        others = [host for host, _ in _pairs(parts.netloc.rpartition("@")[2]) if not is_local(host)]
+        if others and not parts.scheme.startswith("rediss"):
+            yield (
+                f"is sent password and chats in clear text, to {', '.join(others)}: use rediss:// where others share "
+                "the network"
+            )
 
 
 def _patience() -> dict[str, Any]:

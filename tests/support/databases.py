@@ -108,6 +108,46 @@ class Redis(Database):
         return redis.Redis.from_url(self.url)
 
 
+class Sentinel(Database):
+    """Watches `primary`, under the name of `collab`, and makes a replica of it the primary when it is gone."""
+
+    at_once = signal.SIGTERM
+
+    def __init__(self, folder: Path, primary: Redis) -> None:
+        super().__init__(folder)
+        lines = [
+            "bind 127.0.0.1",
+            f"port {self.port}",
+            f"dir {folder}",
+            f"sentinel monitor collab 127.0.0.1 {primary.port} 1",
+            f'sentinel auth-pass collab "{PASSWORD}"',
+            "sentinel down-after-milliseconds collab 300",
+            "sentinel failover-timeout collab 1000",
+        ]
+        (folder / "sentinel.conf").write_text("\n".join(lines) + "\n")
+
+    @property
+    def url(self) -> str:
+        return f"redis+sentinel://:{QUOTED}@127.0.0.1:{self.port}/collab/0"
+
+    def command(self) -> list[str]:
+        return [_program("redis-server"), str(self.folder / "sentinel.conf"), "--sentinel"]
+
+    def ready(self) -> bool:
+        import redis
+
+        try:
+            with self.client() as client:
+                return bool(client.ping())
+        except redis.RedisError:
+            return False
+
+    def client(self) -> Any:
+        import redis
+
+        return redis.Redis(port=self.port)
+
+
 AS_POSTGRES = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"]
 
 
@@ -231,6 +271,19 @@ def pooled(postgres: Postgres, mode: str) -> Iterator[PgBouncer]:
         pytest.skip("needs a pooler: apt-get install pgbouncer")
     with _served(lambda folder: PgBouncer(folder, postgres, mode)) as pooler:
         yield pooler
+
+
+@contextmanager
+def watched() -> Iterator[tuple[Sentinel, list[Redis]]]:
+    """A Sentinel, and the two that it watches: the primary, and its replica, which is up to date."""
+    with running(Redis, "--masterauth", PASSWORD) as primary:
+        follow = ["--masterauth", PASSWORD, "--replicaof", "127.0.0.1", str(primary.port)]
+        follow += ["--repl-diskless-sync-delay", "0"]
+        with running(Redis, *follow) as replica, _served(lambda folder: Sentinel(folder, primary)) as sentinel:
+            wait_until(lambda: replica.client().info("replication")["master_link_status"] == "up")
+            with sentinel.client() as asked:
+                wait_until(lambda: asked.sentinel_slaves("collab") != [])
+            yield sentinel, [primary, replica]
 
 
 @contextmanager
