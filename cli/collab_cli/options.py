@@ -1,6 +1,7 @@
 """The options that the commands share: those of a RunSpec, made from its declarations, and those of the work itself."""
 
 import functools
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -106,7 +107,16 @@ def _cache_files(where: Path) -> list[Path]:
     return database_files(where / "cache.db")
 
 
-CACHE_PLACE = WrittenPath(in_place=_cache_files, path_type=str)
+class CachePlace(WrittenPath):
+    """A directory, or a URL, which is no file whatever is in it."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        from collab_sdk.cache import is_directory
+
+        return super().convert(value, param, ctx) if is_directory(os.fspath(value)) else os.fspath(value)
+
+
+CACHE_PLACE = CachePlace(in_place=_cache_files, path_type=str)
 CACHE_OPTIONS = [
     option(
         "--cache",

@@ -41,7 +41,7 @@ class WrittenPath(click.Path):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         path = super().convert(value, param, ctx)
         name = os.fsdecode(path)
-        if ctx is not None and name != STDIN and "://" not in name:  # a cache may be at a URL
+        if ctx is not None and name != STDIN:
             ctx.meta.setdefault(_WRITTEN, []).append(self.written(Path(name)))
         return path
 

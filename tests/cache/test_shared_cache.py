@@ -9,8 +9,10 @@ import subprocess
 import sys
 import threading
 from collections import Counter
+from pathlib import Path
 
 import pytest
+from collab_redis.redis_errors import LEAST_RIGHTS
 from collab_redis.server import RedisServer
 from support.caches import REQUEST, SERVED, PostgresPlace, RedisPlace, get, key_of, place_of, put, shared
 from support.cli import collab, spawn, write_bot, write_chats
@@ -272,21 +274,66 @@ def test_somebody_else_at_the_address_is_one_line(scheme, options):
     assert "127.0.0.1" in line
 
 
-@pytest.mark.server
-def test_a_server_whose_certificate_is_signed_by_somebody_unknown_is_refused_with_the_way_out(tmp_path):
-    key, certificate, port = tmp_path / "key.pem", tmp_path / "certificate.pem", free_port()
-    made = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", certificate, "-days", "2"]
-    made += ["-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"]
+@pytest.fixture
+def certificate(tmp_path):
+    """A certificate that nobody has signed but its owner, and its key."""
     if shutil.which("openssl") is None:
         pytest.skip("needs openssl")
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    made = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", certificate, "-days", "2"]
+    made += ["-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"]
     subprocess.run(["openssl", *made], check=True, capture_output=True)
-    files = ["--tls-cert-file", certificate, "--tls-key-file", key, "--tls-auth-clients", "no"]
-    with running(Redis, "--tls-port", str(port), *map(str, files), "--tls-ca-cert-file", str(certificate)):
+    return certificate, key
+
+
+@pytest.mark.server
+def test_a_redis_whose_certificate_is_signed_by_somebody_unknown_is_refused_with_the_way_out(certificate):
+    signed, key = certificate
+    port = free_port()
+    files = ["--tls-cert-file", signed, "--tls-key-file", key, "--tls-auth-clients", "no", "--tls-ca-cert-file", signed]
+    with running(Redis, "--tls-port", str(port), *map(str, files)):
         url = f"rediss://:{QUOTED}@127.0.0.1:{port}/0"
         assert "not trusted here: name who signed it with ?ssl_ca_certs=FILE" in stats(url)
-        cache = shared(f"{url}?ssl_ca_certs={certificate}")
+        cache = shared(f"{url}?ssl_ca_certs={signed}")
         assert put(cache, KEY, "sealed twice") == get(cache, KEY) == "sealed twice"
         cache.close()
+
+
+@pytest.mark.server
+def test_a_postgres_whose_certificate_is_signed_by_somebody_unknown_is_refused_with_the_way_out(certificate):
+    signed, key = certificate
+    with running(Postgres) as server:
+        data = server.folder / "data"
+        for file, name in ((signed, "server.crt"), (key, "server.key")):
+            shutil.copy(file, data / name)
+            (data / name).chmod(0o600)
+            if server.as_user:
+                shutil.chown(data / name, "postgres", "postgres")
+        server.run("ALTER SYSTEM SET ssl = on")
+        server.run("SELECT pg_reload_conf()")
+        url = f"{server.url_of(server.new_database())}?sslmode=verify-full"
+        assert "not trusted here: name who signed it with ?sslrootcert=FILE" in stats(f"{url}&sslrootcert=system")
+        assert "not trusted here: name who signed it with ?sslrootcert=FILE" in stats(
+            f"{url}&sslrootcert=/no/such/file"
+        )
+        cache = shared(f"{url}&sslrootcert={signed}")
+        assert cache._looking.ask(lambda rows: rows._connection.pgconn.ssl_in_use)
+        assert put(cache, KEY, "sealed twice") == get(cache, KEY) == "sealed twice"
+        cache.close()
+
+
+@pytest.mark.parametrize("kind", SERVED)
+def test_what_is_sent_to_another_machine_in_clear_text_is_warned_of(kind):
+    with two_hosts() as hosts, running(SERVERS[kind], *hosts.options[kind]) as server:
+        if not hosts.names:
+            pytest.skip("needs an address of another machine")
+        hosts.admit(server)
+        where = server.url if kind == "redis" else server.url_of(server.new_database())
+        with pytest.warns(UserWarning, match=f"in clear text, to {hosts.addresses[0]}"):
+            shared(hosts.url(where, 0)).close()
+        told = collab("cache", "stats", "--cache", hosts.url(where, 0)).stderr
+        assert "Warning: The cache at" in told
+        assert PASSWORD not in told
 
 
 @pytest.mark.server
@@ -320,7 +367,8 @@ def test_a_redis_that_is_full_keeps_what_it_has_and_says_so(redis_server):
 @pytest.mark.server
 def test_a_redis_whose_disk_takes_nothing_says_so(tmp_path):
     with running(Redis, "--appendonly", "no", "--save", "1 1", "--enable-protected-configs", "yes") as server:
-        cache = shared(server.url)
+        with pytest.warns(UserWarning, match="keeps replies in memory"):
+            cache = shared(server.url)
         put(cache, KEY, "1")
         with server.client() as client:
             gone = tmp_path / "gone"
@@ -360,6 +408,58 @@ def test_what_redis_refuses_is_said_with_the_way_out(redis_server):
 
 
 @pytest.mark.server
+def test_a_redis_user_with_the_least_rights_can_do_all_that_a_cache_does(redis_server, tmp_path):
+    place = RedisPlace(redis_server)
+    put(place.open(), KEY, "1")
+    assert "may do more than a cache needs" in collab("cache", "stats", "--cache", place.where).stderr
+    with redis_server.client() as client:
+        client.execute_command("ACL", "SETUSER", "least", "on", ">simple-pass", *LEAST_RIGHTS.split())
+    looked_after(f"redis://least:simple-pass@127.0.0.1:{redis_server.port}/0", tmp_path)
+    with redis_server.client() as client:
+        client.acl_deluser("least")
+    place.close()
+
+
+@pytest.mark.server
+def test_a_postgres_user_with_the_least_rights_can_do_all_that_a_cache_does(postgres_server, tmp_path):
+    place = PostgresPlace(postgres_server)
+    put(place.open(), KEY, "1")
+    told = collab("cache", "stats", "--cache", place.where).stderr
+    assert "collab, a superuser, where a cache needs no more than its tables" in told
+    place.run("CREATE USER least PASSWORD 'simple-pass'")
+    for statement in re.search(r"GRANT.*collab_user", told)[0].split("; "):
+        place.run(statement.replace("collab_user", "least"))
+    looked_after(postgres_server.url_of(place.database, user="least", password="simple-pass"), tmp_path)
+    place.run("DROP OWNED BY least")
+    place.run("DROP USER least")
+    place.close()
+
+
+def looked_after(url: str, folder: Path) -> None:
+    """All that a cache does, without a word on rights."""
+    cache = shared(url)
+    cache._writing.ask(lambda rows: rows.quarantine({KEY: b"junk"}))
+    assert put(cache, key_of("new"), "2") == get(cache, key_of("new")) == "2"
+
+    async def lease() -> None:
+        async with cache.lease(KEY):
+            pass
+
+    asyncio.run(lease())
+    cache.close()
+    for command in (
+        ["stats"],
+        ["reseal"],
+        ["prune", "--older-than", "1", "--yes"],
+        ["prune", "--unreadable", "--yes"],
+        ["clear", "--yes"],
+    ):
+        result = collab("cache", *command, "--cache", url)
+        assert result.exit_code == 0, result.output
+        assert result.stderr == ""
+
+
+@pytest.mark.server
 def test_what_postgres_refuses_is_said_with_the_way_out(postgres_server):
     place, server = PostgresPlace(postgres_server), postgres_server
     for user in ("reader", "nobody"):
@@ -369,7 +469,7 @@ def test_what_postgres_refuses_is_said_with_the_way_out(postgres_server):
     place.open()
     place.run("GRANT SELECT ON collab_replies TO reader")
     line = stats(server.url_of(place.database, user="reader", password="simple-pass"))
-    assert "GRANT SELECT, INSERT, DELETE ON collab_replies TO" in line
+    assert "GRANT SELECT, INSERT, UPDATE, DELETE ON collab_replies TO" in line
     assert "refuses the user or password" in stats(server.url_of(place.database, password="wrong-password"))
     assert "refuses the user or password" in stats(server.url_of(place.database).replace(f":{QUOTED}", ""))
     assert "has no such database" in stats(server.url_of("nowhere"))
@@ -377,6 +477,11 @@ def test_what_postgres_refuses_is_said_with_the_way_out(postgres_server):
     assert "takes no writes" in stats(read_only)
     place.run("COMMENT ON TABLE collab_replies IS 'collab/cache/v0'")
     assert "was made by another version of collab-sdk (collab/cache/v0; this one needs" in stats(place.where)
+    place.run("COMMENT ON TABLE collab_replies IS 'collab/cache/v1'")
+    place.run("DROP TABLE collab_keys")
+    assert "let the owner of its tables open it once" in stats(
+        server.url_of(place.database, user="reader", password="simple-pass")
+    )
     place.close()
     for user in ("reader", "nobody"):
         place.run(f"DROP OWNED BY {user}")

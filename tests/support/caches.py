@@ -19,7 +19,7 @@ from collab_sdk.cache.signing import Signer
 from support.databases import HMAC_KEY, Postgres, Redis
 
 REQUEST = {"messages": [{"role": "user", "content": "Hello!"}]}
-SERVERS = {"redis": RedisServer, "rediss": RedisServer, "postgresql": PostgresServer}
+SERVERS = {"redis": RedisServer, "rediss": RedisServer, "redis+sentinel": RedisServer, "postgresql": PostgresServer}
 
 
 def key_of(name: object) -> str:

@@ -107,6 +107,10 @@ class Redis(Database):
 
         return redis.Redis.from_url(self.url)
 
+    def replication(self) -> dict[str, Any]:
+        with self.client() as client:
+            return dict(client.info("replication"))
+
 
 class Sentinel(Database):
     """Watches `primary`, under the name of `collab`, and makes a replica of it the primary when it is gone."""
@@ -205,7 +209,7 @@ class PgBouncer(Database):
 
     at_once = signal.SIGTERM
 
-    def __init__(self, folder: Path, postgres: Postgres, mode: str) -> None:
+    def __init__(self, folder: Path, postgres: Postgres, mode: str, **options: object) -> None:
         super().__init__(folder)
         self.postgres = postgres
         (folder / "users").write_text(f'"collab" "{PASSWORD}"\n')
@@ -217,6 +221,7 @@ class PgBouncer(Database):
             "auth_file": folder / "users",
             "pool_mode": mode,
             "default_pool_size": 1 if mode == "transaction" else 9,
+            **options,
         }
         lines = [f"{name} = {value}" for name, value in settings.items()]
         behind = f"[databases]\n* = host=127.0.0.1 port={postgres.port}\n[pgbouncer]\n"
@@ -265,25 +270,32 @@ def running(kind: type[Redis] | type[Postgres], *options: str) -> Iterator[Any]:
 
 
 @contextmanager
-def pooled(postgres: Postgres, mode: str) -> Iterator[PgBouncer]:
+def pooled(postgres: Postgres, mode: str, **options: object) -> Iterator[PgBouncer]:
     """A pooler in front of that server; skips the test where it is not installed."""
     if not _program("pgbouncer"):
         pytest.skip("needs a pooler: apt-get install pgbouncer")
-    with _served(lambda folder: PgBouncer(folder, postgres, mode)) as pooler:
+    with _served(lambda folder: PgBouncer(folder, postgres, mode, **options)) as pooler:
         yield pooler
 
 
 @contextmanager
-def watched() -> Iterator[tuple[Sentinel, list[Redis]]]:
-    """A Sentinel, and the two that it watches: the primary, and its replica, which is up to date."""
-    with running(Redis, "--masterauth", PASSWORD) as primary:
-        follow = ["--masterauth", PASSWORD, "--replicaof", "127.0.0.1", str(primary.port)]
-        follow += ["--repl-diskless-sync-delay", "0"]
-        with running(Redis, *follow) as replica, _served(lambda folder: Sentinel(folder, primary)) as sentinel:
-            wait_until(lambda: replica.client().info("replication")["master_link_status"] == "up")
-            with sentinel.client() as asked:
-                wait_until(lambda: asked.sentinel_slaves("collab") != [])
-            yield sentinel, [primary, replica]
+def replicated() -> Iterator[tuple[Redis, Redis]]:
+    """A primary, and its replica, which is up to date."""
+    own = ["--masterauth", PASSWORD, "--repl-diskless-sync-delay", "0"]
+    with running(Redis, *own) as primary, running(Redis, *own) as replica:
+        with replica.client() as client:
+            client.replicaof("127.0.0.1", primary.port)
+        wait_until(lambda: replica.replication()["master_link_status"] == "up")
+        yield primary, replica
+
+
+@contextmanager
+def watched() -> Iterator[tuple[Sentinel, Redis, Redis]]:
+    """A Sentinel, and the two that it watches: the primary, and its replica."""
+    with replicated() as (primary, replica), _served(lambda folder: Sentinel(folder, primary)) as sentinel:
+        with sentinel.client() as asked:
+            wait_until(lambda: asked.sentinel_slaves("collab") != [])
+        yield sentinel, primary, replica
 
 
 @contextmanager

@@ -1,0 +1,152 @@
+"""The URL of a shared cache: however its password is written, nothing of it is shown."""
+
+import os
+import re
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support.caches import get, key_of, put
+from support.cli import collab
+
+from collab_sdk.cache import is_local, open_cache, server_address, shown_place
+from collab_sdk.errors import UsageError
+
+BEGINNINGS = ["redis://", "rediss://", "postgresql://", "postgres://", "redis+sentinel://", "REDIS://", "mysql://"]
+SLIPS = ["redis:/", "redis:", "redis//:", " redis://", "postgresql:///", "redis+sentinel:/"]
+ENDS = [
+    "127.0.0.1:1/0",
+    "127.0.0.1:1/0?ssl=no",
+    "127.0.0.1:1/0#",
+    "",
+    "127.0.0.1:x",
+    "[::1",
+    "127.0.0.1:1,127.0.0.1:2/a",
+]
+chunks = st.integers(0, 0xFFFF).map("Zq{:04x}".format)
+between = st.sampled_from([*"/#?@%:\\[]&=+; \t\n\x1b", "%2F", "%40", "://", "@@", "é", "//", "%zz", "’", "?a=b@"])
+
+
+@st.composite
+def wild_urls(draw) -> tuple[str, list[str]]:
+    """A URL with a user and password that any parser may cut in another place, and the pieces of them."""
+    pieces = draw(st.lists(chunks, min_size=1, max_size=5))
+    credentials = pieces[0] + "".join(draw(between) + piece for piece in pieces[1:])
+    begin = draw(st.sampled_from([*BEGINNINGS, *SLIPS]))
+    return begin + draw(st.sampled_from(["", ":", "me:"])) + credentials + "@" + draw(st.sampled_from(ENDS)), pieces
+
+
+@pytest.fixture
+def key(monkeypatch):
+    monkeypatch.setenv("COLLAB_CACHE_HMAC_KEY", "k" * 40)
+
+
+@pytest.mark.usefixtures("key")
+@settings(max_examples=60)
+@given(wild_urls(), st.sampled_from(["stats", "from", "to", "variable"]))
+def test_no_piece_of_a_password_is_on_the_terminal(tmp_path_factory, wild, way):
+    url, pieces = wild
+    with pytest.MonkeyPatch.context() as patched:
+        patched.chdir(tmp_path_factory.getbasetemp())
+        if way == "variable":
+            patched.setenv("COLLAB_CACHE", url)
+            patched.delenv("COLLAB_CACHE_DIR")
+        commands = {
+            "stats": ["cache", "stats", "--cache", url],
+            "from": ["cache", "copy", url, "copied"],
+            "to": ["cache", "copy", ".", url],
+            "variable": ["cache", "clear", "--yes"],
+        }
+        result = collab(*commands[way])
+        left = os.listdir(".")
+    assert result.exit_code == 1
+    assert not [piece for piece in pieces if piece in result.output + result.stderr + repr(left)]
+    assert "Traceback" not in result.output
+    assert "Internal error" not in result.output
+
+
+@given(wild_urls())
+def test_an_address_is_taken_only_where_all_parsers_agree_on_it(wild):
+    url, pieces = wild
+    try:
+        address = server_address(url, {})
+    except UsageError as error:
+        assert not [piece for piece in pieces if piece in str(error)]
+        return
+    assert url.count("@") == 1
+    credentials = url.partition("://")[2].partition("@")[0]
+    assert not set("/?#\\[] ") & set(credentials)
+    assert not [piece for piece in pieces if piece in address.shown + repr(address)]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://:TOP/SECRET@127.0.0.1:1/0",
+        "redis://:TOP#SECRET@127.0.0.1:1/0",
+        "postgresql://collab:TOP@SECRET@127.0.0.1:1/cache",
+    ],
+)
+@pytest.mark.usefixtures("key")
+def test_a_password_that_must_be_encoded_is_said_so(url):
+    line = collab("cache", "stats", "--cache", url).stderr
+    assert "TOP" not in line
+    assert "SECRET" not in line
+    assert "percent-encode what is neither letter nor digit (/ is %2F, # is %23, @ is %40)" in line
+    assert "COLLAB_CACHE_PASSWORD_FILE" in line
+
+
+def test_a_cache_is_named_without_its_password(tmp_path):
+    assert shown_place("redis://:hidden%2F@h:1/0") == "redis://h:1/0"
+    assert shown_place(str(tmp_path)) == str(tmp_path)
+
+
+def test_the_password_may_be_in_a_file(tmp_path):
+    file = tmp_path / "password"
+    file.write_text("s3cret/pass:word\n")
+    environ = {"COLLAB_CACHE_PASSWORD_FILE": str(file)}
+    for url, read in (
+        ("redis://h:1/0", "redis://:s3cret%2Fpass%3Aword@h:1/0"),
+        ("postgresql://me@h/d?sslmode=require", "postgresql://me:s3cret%2Fpass%3Aword@h/d?sslmode=require"),
+        ("redis://:own@h:1/0", "redis://:own@h:1/0"),
+    ):
+        address = server_address(url, environ)
+        assert address.url == read
+        assert "s3cret" not in address.shown + repr(address)
+    file.write_text("\n")
+    with pytest.raises(UsageError, match=r"COLLAB_CACHE_PASSWORD_FILE names .*, which holds no password"):
+        server_address("redis://h", environ)
+    file.unlink()
+    with pytest.raises(UsageError, match=r"COLLAB_CACHE_PASSWORD_FILE names .*, which cannot be read: No such file"):
+        server_address("redis://h", environ)
+
+
+@pytest.mark.server
+@pytest.mark.parametrize("kind", ["redis", "postgres"])
+def test_a_cache_is_opened_with_the_password_of_a_file(kind, request, tmp_path, monkeypatch, key):
+    server = request.getfixturevalue(f"{kind}_server")
+    url = server.url if kind == "redis" else server.url_of(server.new_database())
+    if kind == "redis":
+        with server.client() as client:
+            client.flushall()
+    (tmp_path / "password").write_text("s3cret/pass:word")
+    monkeypatch.setenv("COLLAB_CACHE_PASSWORD_FILE", str(tmp_path / "password"))
+    cache = open_cache(re.sub(r":[^:/]*@", "@", url))
+    assert put(cache, key_of("k"), "1") == get(cache, key_of("k")) == "1"
+    cache.close()
+
+
+@pytest.mark.parametrize(
+    ("host", "local"),
+    [
+        ("", True),
+        ("localhost", True),
+        ("127.9.9.9", True),
+        ("::1", True),
+        ("/run/postgresql", True),
+        ("10.0.0.1", False),
+        ("cache.example", False),
+    ],
+)
+def test_what_is_sent_to_this_machine_stays_here(host, local):
+    assert is_local(host) is local
