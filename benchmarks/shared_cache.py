@@ -2,8 +2,8 @@
 
     python benchmarks/shared_cache.py [--records 5000] [--seconds 6] [--rounds 2] [--json shared_cache.json]
 
-Redis (append-only file, synced before each answer, and once a second) and PostgreSQL with their defaults are started
-from Debian's packages on loopback. A record is a request of four messages and a reply, about 5 kB of JSON. The lag is
+Redis (append-only file, synced before each answer, and once a second; with a replica that each write waits for) and
+PostgreSQL with their defaults are started from Debian's packages on loopback. A record is a request of four messages and a reply, about 5 kB of JSON. The lag is
 that of `event_loop.py` (64 callers make a call of 100 ms and then one that is cached); in its middle the server is
 stopped for a second, as one that hangs; a cache in memory shows what is left to the machine. Python's garbage collector
 is off.
@@ -31,7 +31,7 @@ from collab_sdk.cache import Cache, KeptCache, MemoryCache, open_cache
 from collab_sdk.concurrency import run_sync
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-from support.databases import HMAC_KEY, Database, Postgres, Redis, running
+from support.databases import HMAC_KEY, Database, Postgres, Redis, replicated, running
 
 AT_ONCE = 256
 STOPPED_SECONDS = 1.0
@@ -45,12 +45,14 @@ def places() -> Iterator[list[tuple[str, str, Database | None]]]:
         tempfile.TemporaryDirectory() as folder,
         running(Redis) as always,
         running(Redis, *synced_each_second) as everysec,
+        replicated() as (primary, _),
         running(Postgres) as postgres,
     ):
         yield [
             ("disk", folder, None),
             ("redis, appendfsync always", always.url, always),
             ("redis, appendfsync everysec", everysec.url, everysec),
+            ("redis, appendfsync always, with a replica", primary.url, primary),
             ("postgresql", postgres.url_of(postgres.new_database()), postgres),
         ]
 

@@ -403,7 +403,6 @@ def test_what_redis_refuses_is_said_with_the_way_out(redis_server):
     assert "has no database of that number" in stats(f"{redis_server.url[:-1]}99")
     assert "does not let this user do what a cache needs" in stats(f"redis://reader:reader-pass@127.0.0.1:{port}/0")
     assert "holds something else" in stats(redis_server.url)
-    place.open()
     place.close()
 
 
