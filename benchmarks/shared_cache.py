@@ -2,11 +2,11 @@
 
     python benchmarks/shared_cache.py [--records 5000] [--seconds 6] [--rounds 2] [--json shared_cache.json]
 
-Redis (append-only file, synced before each answer, and once a second; with a replica that each write waits for) and
-PostgreSQL with their defaults are started from Debian's packages on loopback. A record is a request of four messages and a reply, about 5 kB of JSON. The lag is
-that of `event_loop.py` (64 callers make a call of 100 ms and then one that is cached); in its middle the server is
-stopped for a second, as one that hangs; a cache in memory shows what is left to the machine. Python's garbage collector
-is off.
+Redis (append-only file, synced before each answer, and once a second; with a replica that writes wait for) and
+PostgreSQL with their defaults are started from Debian's packages on loopback. A record is a request of four messages
+and a reply, about 5 kB of JSON. The lag is that of `event_loop.py` (64 callers make a call of 100 ms and then one that
+is cached); in its middle the server is stopped for a second, as one that hangs; a cache in memory shows what is left to
+the machine. Python's garbage collector is off.
 """
 
 import argparse

@@ -85,7 +85,10 @@ def prune(older_than: float | None, unreadable: bool, dry_run: bool, yes: bool, 
 @YES
 @cache_option
 def clear(dry_run: bool, yes: bool, cache: str | None) -> None:
-    """Delete all replies that can be read; others are kept, since they may be good under another key."""
+    """Delete all replies that can be read.
+
+    Others are kept, since they may be good under another key.
+    """
     with _opened(cache) as replies:
         stored, found = replies.stats(), replies.inspect()
         _show_unreadable(found, stored.quarantined)

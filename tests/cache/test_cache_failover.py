@@ -31,6 +31,8 @@ def missing(cache: SharedCache, numbers: range) -> list[int]:
 @pytest.mark.filterwarnings("ignore:The replicas of the cache")  # until the old primary is one
 def test_a_failover_by_sentinel_loses_nothing_that_was_acknowledged():
     with watched() as (sentinel, _, replica):
+        with pytest.raises(CacheError, match=r"no primary now by its Sentinels .* 'other' is what they call it"):
+            shared(sentinel.url.replace("/collab/", "/other/"))
         cache = shared(sentinel.url)
         put_many(cache, range(20))
         with sentinel.client() as asked:
