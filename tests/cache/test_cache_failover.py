@@ -173,9 +173,14 @@ def test_a_connection_that_holds_leases_is_never_idle_for_long(place, monkeypatc
 
     async def main() -> None:
         async with cache.lease(KEY):
-            seen = set()
-            while len(seen) < 12:  # more than the 150 ms after which PostgreSQL would close it
-                seen |= set(leasing_queries(place))
+            seen: set[tuple[str, str]] = set()
+
+            def is_long() -> bool:
+                """Longer than the 150 ms after which PostgreSQL would close it."""
+                seen.update(leasing_queries(place))
+                return len(seen) >= 12
+
+            wait_until(is_long)
             assert {query for _, query in seen} == {"SELECT 1"} | {query for _, query in seen if "advisory" in query}
 
     asyncio.run(main())
