@@ -57,9 +57,11 @@ class SharedCache:
 
     Three threads with a connection each look up, write and lease, and take whatever has gathered in one trip: an engine
     serves any number of event loops, to one of which a connection of asyncio's would belong, and no loop should wait
-    for what a server is slow at, nor for an HMAC. The time of writing is by the server's clock, which all who share it have in common, unless `clock`
-    tells it. Raises CacheError if the server cannot be used, or is used with another key: with `any_key` only once
-    something is looked up or written, so that its rows can be counted.
+    for what a server is slow at, nor for an HMAC.
+
+    The time of writing is by the server's clock, which all who share it have in common, unless `clock` tells it. Raises
+    CacheError if the server cannot be used, or is used with another key: with `any_key` only once something is looked
+    up or written, so that its rows can be counted.
     """
 
     def __init__(
