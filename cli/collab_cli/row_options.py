@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+import click
+
 from collab_cli.options import LIMIT, Work
 from collab_cli.params import INPUT, Count, option
 from collab_cli.paths import ReadPath
@@ -57,7 +59,11 @@ class Rows:
         """Those that a command's values name, without the options of ROW_OPTIONS afterwards."""
         choice = {name: values.pop(name) for name in ("skip", "shuffle", "seed")}
         selection = Selection(limit=work.limit, **choice)
-        return cls(data=values.pop("data"), split=values.pop("split"), selection=selection)
+        data, split = values.pop("data"), values.pop("split")
+        source = click.get_current_context().get_parameter_source("split")
+        if data is not None and source is not click.core.ParameterSource.COMMANDLINE:
+            split = None  # a recipe's, in whose place this file is read
+        return cls(data=data, split=split, selection=selection)
 
     def of(self, task: Task, on_error: Callable[[InputError], None]) -> list[Conversation]:
         """Raises UsageError or InputError where there are none."""

@@ -6,8 +6,8 @@ from typing import Any
 import click
 
 from collab_cli.failures import finish
-from collab_cli.options import CACHE_OPTIONS, DRY_RUN, LIMITS, NO_MODEL, ROLES, Work, run_options
-from collab_cli.params import OUTPUT, Count, Group, TaskName, option
+from collab_cli.options import CACHE_OPTIONS, DRY_RUN, LIMITS, NO_MODEL, ROLES, Work, declared_options, run_options
+from collab_cli.params import OUTPUT, Group, TaskName, option
 from collab_cli.paths import WrittenPath, just
 from collab_cli.progress import Progress, shown
 from collab_cli.row_options import ROW_OPTIONS, Rows
@@ -22,6 +22,7 @@ from collab_sdk.errors import UsageError
 from collab_sdk.files import JsonlWriter
 from collab_sdk.jobs import build_rollout, roles_of
 from collab_sdk.logs import get_chat_writer
+from collab_sdk.spec import EvaluationSpec
 from collab_sdk.tasks import OpeningWriter, get_task, is_opening, task_names
 
 
@@ -57,21 +58,25 @@ def list_() -> None:
     help="File for the chats, as JSON lines; - is stdout.",
 )
 @option(
-    "--exchanges",
-    "played",  # 0 is one of its values, and none of a RunSpec's exchanges
-    type=Count(min=0),
-    default=0,
-    show_default=True,
-    metavar="N",
+    "--play",
+    is_flag=True,
     group=OUTPUT,
-    help="Most exchanges to play with --assistant. 0 writes openings, for `finetune --rounds`; `export-prefs` needs "
-    "replies to compare with, so 1 or more.",
+    help="Play the conversations with --assistant, as `export-prefs` needs them, where openings do for "
+    "`finetune --rounds`.",
 )
-@run_options(*ROW_OPTIONS, *ROLES, *LIMITS, DRY_RUN, *CACHE_OPTIONS, needs_model=False)
+@run_options(
+    *ROW_OPTIONS,
+    *ROLES,
+    *declared_options(EvaluationSpec, only=("exchanges",)),
+    *LIMITS,
+    DRY_RUN,
+    *CACHE_OPTIONS,
+    needs_model=False,
+)
 def export(
     task: str,
     output: str,
-    played: int,
+    play: bool,
     spec: RunSpec | None,
     work: Work,
     **values: Any,
@@ -86,7 +91,7 @@ def export(
     \b
       collab tasks export math-chat --split train --limit 500 \\
           --model openai/gpt-4o-mini -o openings.jsonl
-      collab tasks export math-chat --data train.jsonl --exchanges 7 \\
+      collab tasks export math-chat --data train.jsonl --play \\
           -a openai/gpt-4o --simulator openai/gpt-4o-mini -o chats.jsonl
       collab tasks export abg-coqa --data coqa_abg_train.json -o openings.jsonl
     """
@@ -94,10 +99,11 @@ def export(
     if found.is_log:
         raise UsageError(f"The rows of {found.name} are chats already: give their files to the other command.")
     rows = Rows.taken_out(values, work).of(found, problems.report)
-    if spec is None and (played or not all(map(is_opening, rows))):
+    if spec is None and (play or not all(map(is_opening, rows))):
         raise UsageError(f"{NO_MODEL} It writes what the rows of {found.name} lack: goals, first messages, replies.")
+    exchanges = (spec.evaluation.exchanges or found.exchanges) if spec and play else 0
     if work.dry_run:
-        _show_costs(rows, spec, played, problems)
+        _show_costs(rows, spec, exchanges, problems)
         return
     row_of, written = get_chat_writer("collab"), 0
     with JsonlWriter(output) as file:
@@ -112,7 +118,7 @@ def export(
                 write(row)
             problems.close()
         else:
-            _play(rows, spec, work, played, write, problems)
+            _play(rows, spec, work, exchanges, write, problems)
     note(f"Wrote {of(written, 'chat')} to {'stdout' if output == '-' else printable(output)}.")
     finish(problems, results=written, why="no row could be made a chat")
 
