@@ -2,8 +2,10 @@
 
 import re
 import unicodedata
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 _MILK, _SIZED, _SYRUP = r"(?:[- ]?milk)?", r"(?:[- ]sized?)?", r"(?: syrup| flavou?r(?:ing|ed)?)?"
 _VALUES: Mapping[tuple[str, str], str] = {
@@ -113,18 +115,16 @@ def blanked(text: str, spans: Iterable[tuple[int, int]]) -> str:
     return "".join(characters)
 
 
-def mentions(text: str) -> list[Mention]:
+@lru_cache(maxsize=1024)
+def mentions(text: str) -> tuple[Mention, ...]:
     """The values that a text as `plain` leaves it names, in its order."""
     found = [match for match in _WORDS.finditer(text) if match.lastgroup]
     denied = [span.span() for span in _NEGATION.finditer(blanked(text, (match.span() for match in found)))]
-    return [
-        Mention(
-            slot=slot,
-            value=value,
-            start=match.start(),
-            end=match.end(),
-            is_denied=any(start < match.start() < end for start, end in denied),
-        )
-        for match in found
-        for slot, value in [_KEYS[int((match.lastgroup or "v0")[1:])]]
-    ]
+    named = []
+    for match in found:
+        slot, value = _KEYS[int((match.lastgroup or "v0")[1:])]
+        start, end = match.span()
+        before = bisect_left(denied, (start,)) - 1  # the last that begins before it
+        is_denied = before >= 0 and start < denied[before][1]
+        named.append(Mention(slot=slot, value=value, start=start, end=end, is_denied=is_denied))
+    return tuple(named)

@@ -12,8 +12,10 @@ The reader goes by meaning, not by grammar. What it makes of a reply that could 
 """
 
 import re
+from bisect import bisect_left
+from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from collab_order_desk.lexicon import Mention, blanked, mentions, plain
@@ -40,10 +42,12 @@ _OFFER = re.compile(
     r"|options?|available|for example|such as|recommend|suggest|popular|menu|usually)\b"
 )
 _ECHO = re.compile(
-    r"\b(?:(?:can|could|may) i (?:please )?(?:get|have|grab)(?! you)|i want\b"
-    r"|i'll (?:have|take)(?! (?:that|your|it|this|you))"
-    r"|i(?:'d| would) (?:like|love)(?! to (?:offer|recommend|suggest|make|get|confirm|know)))"
+    r"\b(?:can|could|may) i (?:please )?(?:get|have|grab)(?! you)|\bi (?:just )?(?:want|need) (?:a|an|one)\b"
+    r"|\bi'll (?:have|take)(?! (?:that|your|it|this|you))"
+    r"|\bi(?:'d| would) (?:like|love)(?! to (?:offer|recommend|suggest|make|get|confirm|know))"
+    r"|\b(?:can|could|would) you (?:please )?(?:provide|make|give|get|bring)|\bplease\s*[.!]*\s*$"
 )
+"""Customers' words, not a barista's."""
 _WHICH = re.compile(r"\b(?:which|what|your (?:choice|preference)|prefer)\b")
 _NOUNS = {
     "size": re.compile(r"\bsizes?\b|\bhow (?:big|large|small)\b"),
@@ -89,9 +93,11 @@ class _Clause:
     @property
     def told(self) -> frozenset[tuple[str, str]]:
         """The values that the barista says of the order."""
-        said = [(mention.slot, mention.value, self.text.count(":", 0, mention.start)) for mention in self.named]
-        once = frozenset((slot, value) for slot, value, part in said if said.count((slot, value, part)) == 1)
-        return frozenset() if _ECHO.search(self.text) else once
+        if _ECHO.search(self.text):
+            return frozenset()
+        breaths = [match.start() for match in re.finditer(":", self.text)]
+        said = Counter((each.slot, each.value, bisect_left(breaths, each.start)) for each in self.named)
+        return frozenset((slot, value) for (slot, value, _), times in said.items() if times == 1)
 
     @property
     def asked(self) -> set[str]:
@@ -109,11 +115,12 @@ class _Clause:
 def read_reply(text: str) -> Reply:
     """The meaning of a reply, by the rules at the top of this module."""
     clauses = _clauses(plain(_OTHERS.sub("", text)))
-    asked = set[str]()
-    for place, clause in enumerate(clauses):
+    asked, before = set[str](), set[tuple[str, str]]()
+    for clause in clauses:
         asked |= clause.asked
         if clause.is_question and not clause.named and not clause.asked and _WHICH.search(clause.text):
-            asked |= _several(value for before in clauses[:place] for value in before.values)
+            asked |= _several(before)
+        before |= clause.values
     if asked:
         return Reply(asked=frozenset(asked))
     questions = [clause.told for clause in clauses if clause.is_question]
@@ -124,22 +131,15 @@ def read_reply(text: str) -> Reply:
 
 
 def _clauses(text: str) -> list[_Clause]:
-    found = mentions(text)
+    found = [mention for mention in mentions(text) if not mention.is_denied]
+    places = [mention.start for mention in found]
     clauses = []
     for match in _SENTENCE.finditer(text):
-        named = [
-            Mention(
-                slot=each.slot,
-                value=each.value,
-                start=each.start - match.start(),
-                end=each.end - match.start(),
-                is_denied=False,
-            )
-            for each in found
-            if match.start() <= each.start < match.end() and not each.is_denied
-        ]
+        start, end = match.span()
+        named = found[bisect_left(places, start) : bisect_left(places, end)]
+        here = [replace(each, start=each.start - start, end=each.end - start) for each in named]
         if match.group().strip():
-            clauses.append(_Clause(text=match.group(), named=named))
+            clauses.append(_Clause(text=match.group(), named=here))
     return clauses
 
 
@@ -152,8 +152,7 @@ def _order_of(clauses: Iterable[_Clause]) -> Order | None:
 
 def _several(values: Iterable[tuple[str, str]]) -> set[str]:
     """The slots that have several values."""
-    slots = [slot for slot, _ in set(values)]
-    return {slot for slot in slots if slots.count(slot) > 1}
+    return {slot for slot, times in Counter(slot for slot, _ in set(values)).items() if times > 1}
 
 
 def _complete(values: Collection[tuple[str, str]]) -> Order | None:
