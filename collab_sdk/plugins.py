@@ -155,7 +155,7 @@ def source_file(spec: str) -> Path | None:
 def code_hash(module: ModuleType) -> str:
     """Of a module of the user's and of all that is loaded from its package, or else from its folder."""
     digest = hashlib.sha256()
-    for file, name in sorted((file, name) for name, file in _code_files(module).items()):
+    for file, name in sorted((file, name) for name, file in code_files(module).items()):
         digest.update(f"{name}\0".encode() + hashlib.sha256(file.read_bytes()).digest())
     return digest.hexdigest()[:12]
 
@@ -190,8 +190,11 @@ def module_code(name: str) -> str:
     return code_hash(module) if module is not None and getattr(module, "__file__", None) else ""
 
 
-def _code_files(module: ModuleType) -> dict[str, Path]:
-    """By module name. What is installed there, and the standard library, are left out."""
+def code_files(module: ModuleType) -> dict[str, Path]:
+    """A module's file and those of all that is loaded from its package, or else from its folder, by module name.
+
+    What is installed there, and the standard library, are left out.
+    """
     if not module.__file__:
         return {}
     own = Path(module.__file__).resolve()

@@ -6,7 +6,7 @@ from collab_sdk.cache.forgetting import forget
 from collab_sdk.cache.open import URL, copy_cache, default_cache, open_cache
 from collab_sdk.cache.record import call_identity, call_key
 from collab_sdk.cache.shared import SharedCache
-from collab_sdk.cache.signing import signer_of
+from collab_sdk.cache.signing import key_check_value, signer_of
 
 __all__ = [
     "LARGEST",
@@ -22,6 +22,7 @@ __all__ = [
     "copy_cache",
     "default_cache",
     "forget",
+    "key_check_value",
     "open_cache",
     "signer_of",
 ]

@@ -48,3 +48,9 @@ def signer_of(environ: Mapping[str, str], where: str) -> Signer:
             f"`openssl rand -hex 32`, and set it alike wherever {where} is used."
         )
     return Signer(secret)
+
+
+def key_check_value(environ: Mapping[str, str]) -> str | None:
+    """What tells the key from another, and gives nothing of it away: 16 hexadecimal digits. None where none is set."""
+    secret = environ.get(VARIABLE, "").strip()
+    return hmac.digest(secret.encode(), b"collab/cache/key-check/v1", DIGEST).hex()[:16] if secret else None

@@ -1,6 +1,16 @@
 """What travels to another machine: the commands' jobs as data, values as JSON, errors by their name."""
 
-from collab_sdk.jobs.jobs import JOBS, EvaluateJob, ExportJob, Roles, ScoreJob, build_scorer, logs_of_users, roles_of
+from collab_sdk.jobs.jobs import (
+    JOBS,
+    EvaluateJob,
+    ExportJob,
+    Roles,
+    ScoreJob,
+    build_scorer,
+    code_digest,
+    logs_of_users,
+    roles_of,
+)
 from collab_sdk.jobs.wire import error_of, error_row
 from collab_sdk.values import dumps, loads
 
@@ -11,6 +21,7 @@ __all__ = [
     "Roles",
     "ScoreJob",
     "build_scorer",
+    "code_digest",
     "dumps",
     "error_of",
     "error_row",
