@@ -55,7 +55,7 @@ def why_unfit(node: Mapping[str, Any], command: Mapping[str, Any], cache: str) -
         )
     if (other := difference(command["modules"], node["modules"])) is not None:
         return f"it has another module {other.partition(' is ')[0]} than the command: install the same on every node."
-    if (other := difference(command["models"], node["models"])) is not None:
+    if (other := difference(command["models"], node["models"], "models")) is not None:
         return f"{other}. Set the variables of endpoints, such as OPENAI_BASE_URL, alike on every node."
     return None
 
