@@ -155,7 +155,7 @@ def source_file(spec: str) -> Path | None:
 def code_hash(module: ModuleType) -> str:
     """Of a module of the user's and of all that is loaded from its package, or else from its folder."""
     digest = hashlib.sha256()
-    for file, name in sorted((file, name) for name, file in code_files(module).items()):
+    for file, name in sorted((file, name) for name, file in _code_files(module).items()):
         digest.update(f"{name}\0".encode() + hashlib.sha256(file.read_bytes()).digest())
     return digest.hexdigest()[:12]
 
@@ -190,18 +190,24 @@ def module_code(name: str) -> str:
     return code_hash(module) if module is not None and getattr(module, "__file__", None) else ""
 
 
-def code_files(module: ModuleType) -> dict[str, Path]:
-    """A module's file and those of all that is loaded from its package, or else from its folder, by module name.
-
-    What is installed there, and the standard library, are left out.
-    """
+def _code_files(module: ModuleType) -> dict[str, Path]:
+    """A module's file, and those of all that is loaded from its package, or else from its folder, by module name."""
     if not module.__file__:
         return {}
     own = Path(module.__file__).resolve()
     top = sys.modules.get(module.__name__.partition(".")[0], module)
     folder = Path(next(iter(top.__path__))).resolve() if hasattr(top, "__path__") else own.parent
+    files = {module.__name__: own, **loaded_from(folder)}
+    return {name: file for name, file in files.items() if file.is_file()}
+
+
+def loaded_from(folder: Path) -> dict[str, Path]:
+    """The files below a resolved folder that modules are loaded from, by module name.
+
+    What is installed there, the standard library and this package are left out.
+    """
     stdlib = Path(sysconfig.get_path("stdlib")).resolve()
-    files, within = {module.__name__: own}, f"{folder}{os.sep}"
+    files, within = {}, f"{folder}{os.sep}"
     real_folder = cache(os.path.realpath)  # thousands of modules lie in hundreds of folders
     for name, loaded in list(sys.modules.items()):
         source = getattr(loaded, "__dict__", {}).get("__file__")  # as an attribute, torch's lazy modules raise
@@ -215,4 +221,4 @@ def code_files(module: ModuleType) -> dict[str, Path]:
             continue
         if not INSTALLED.intersection(file.relative_to(folder.parent).parts):
             files[name] = file
-    return {name: file for name, file in files.items() if file.is_file()}
+    return files

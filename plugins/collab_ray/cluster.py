@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from collab_ray.node import runtime_env
 from collab_sdk.cache import URL
 from collab_sdk.errors import RunnerError, UsageError
 from collab_sdk.spec import RunnerSpec
@@ -144,6 +145,8 @@ def _connect(address: str | None, spec: RunnerSpec) -> None:
         "object_store_memory": OBJECT_STORE_BYTES,
         "include_dashboard": spec.dashboard,
     }
+    # A job that was submitted to the cluster has a runtime environment already, for all that it starts.
+    carried = {} if "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ else {"runtime_env": runtime_env()}
     problem: Exception | None = None
     for _ in range(START_ATTEMPTS):
         try:
@@ -153,7 +156,7 @@ def _connect(address: str | None, spec: RunnerSpec) -> None:
                     address=address or "local",
                     log_to_driver=False,
                     logging_level=logging.CRITICAL,
-                    **({} if address else own),
+                    **(carried if address else own),
                 )
             return
         except Exception as error:

@@ -10,7 +10,7 @@ from typing import Any
 import collab_sdk
 from collab_sdk.cache import URL, key_check_value
 from collab_sdk.jobs import code_digest, roles_of
-from collab_sdk.plugins import code_files
+from collab_sdk.plugins import loaded_from
 from collab_sdk.secrets import without_credentials
 from collab_sdk.spec import RunSpec, difference
 
@@ -60,12 +60,13 @@ def why_unfit(node: Mapping[str, Any], command: Mapping[str, Any], cache: str) -
     return None
 
 
-def runtime_env(spec: RunSpec) -> dict[str, Any]:
-    """What workers on other machines are given: the code of bots beside the command, and where endpoints are.
+def runtime_env() -> dict[str, Any]:
+    """What processes on other machines are given: the code beside the command, and where endpoints are.
 
-    Ray keeps both in its session folder, so no key goes with them: a node has its keys in its own environment.
+    Code is what is loaded from below the folder where the command is typed. Ray keeps both in its session folder, so no
+    key goes with them: a node has its keys in its own environment.
     """
-    code = {str(_root(name, file)) for name, file in _code_beside(spec)}
+    code = {str(_root(name, file)) for name, file in loaded_from(Path.cwd().resolve()).items()}
     variables = {
         name: value
         for name, value in os.environ.items()
@@ -106,15 +107,6 @@ def _module_names(value: Any) -> Iterator[str]:
     elif isinstance(value, list | tuple):
         for item in value:
             yield from _module_names(item)
-
-
-def _code_beside(spec: RunSpec) -> Iterator[tuple[str, Path]]:
-    """The modules of a spec that lie below where the command was typed, and all that they have loaded from there."""
-    here = Path.cwd().resolve()
-    for name, _ in _own_modules(spec):
-        for loaded, file in code_files(sys.modules[name]).items():
-            if file.is_relative_to(here):
-                yield loaded, file
 
 
 def _root(name: str, file: Path) -> Path:

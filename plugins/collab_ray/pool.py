@@ -50,9 +50,7 @@ class WorkerPool:
     given up for what another does. That a machine is lost is no fault of a conversation's.
     """
 
-    def __init__(
-        self, setup: str, coordinator: Any, secret: str, *, cluster: Cluster, at_once: int, carried: dict[str, Any]
-    ) -> None:
+    def __init__(self, setup: str, coordinator: Any, secret: str, *, cluster: Cluster, at_once: int) -> None:
         self._arguments = (setup, coordinator, secret)
         self._coordinator = coordinator
         self._secret = secret
@@ -75,7 +73,6 @@ class WorkerPool:
             max_restarts=0,
             max_concurrency=at_once + 3,
             scheduling_strategy="SPREAD",
-            runtime_env=carried,
         )(Worker)
 
     async def work(self, order: int, conversation: str) -> list[Any]:

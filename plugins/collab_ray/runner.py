@@ -14,7 +14,7 @@ from ray.exceptions import RayError
 import collab_sdk
 from collab_ray.broker import Coordinator
 from collab_ray.cluster import Cluster
-from collab_ray.node import claims_of, runtime_env
+from collab_ray.node import claims_of
 from collab_ray.pool import WorkerPool
 from collab_ray.worker import BROKEN, VALUE, WorkerSetup
 from collab_sdk.engine import Engine, Usage
@@ -104,10 +104,7 @@ class RayRunner:
             folder=os.getcwd(),  # noqa: PTH109
             logs_of_users=logs_of_users(job.spec),
         )
-        carried = {} if self._cluster.is_own else runtime_env(job.spec)
-        return WorkerPool(
-            dumps(setup), self._coordinator, self._secret, cluster=self._cluster, at_once=at_once, carried=carried
-        )
+        return WorkerPool(dumps(setup), self._coordinator, self._secret, cluster=self._cluster, at_once=at_once)
 
     async def _supervise(self, pool: WorkerPool) -> None:
         """Keeps workers running. Ends only with the error that ends the run."""
@@ -135,7 +132,7 @@ class RayRunner:
 
 def _explained(error: Exception) -> Exception:
     """Ray's error in a line."""
-    if not isinstance(error, RayError | TimeoutError):
+    if not isinstance(error, RayError | TimeoutError) and not type(error).__module__.startswith("ray."):
         return error
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     text = next((line for line in reversed(lines) if "No module named" in line), lines[0] if lines else "")

@@ -14,8 +14,7 @@ from collab_sdk.spec import ModelSpec, RunSpec, UserSpec
 OPENAI = ModelSpec(name="openai/gpt-4o-mini")
 
 
-def spec_of(bot: ModelSpec = OPENAI) -> RunSpec:
-    return RunSpec(assistants=(bot,), simulators=(UserSpec.of(OPENAI),), judge=OPENAI)
+SPEC = RunSpec(assistants=(OPENAI,), simulators=(UserSpec.of(OPENAI),), judge=OPENAI)
 
 
 @pytest.fixture(autouse=True)
@@ -25,8 +24,8 @@ def here(tmp_path, monkeypatch):
 
 
 def refusal(cache: str, **node) -> str | None:
-    command = claims_of(spec_of(), cache)
-    return why_unfit({**claims_of(spec_of(), cache), **node}, command, cache)
+    command = claims_of(SPEC, cache)
+    return why_unfit({**claims_of(SPEC, cache), **node}, command, cache)
 
 
 def test_a_node_like_the_command_is_fit(tmp_path):
@@ -52,9 +51,9 @@ def test_a_node_that_is_another_is_told_apart(claim, said, tmp_path):
 
 
 def test_an_endpoint_variable_of_one_node_is_named(tmp_path, monkeypatch):
-    command = claims_of(spec_of(), str(tmp_path))
+    command = claims_of(SPEC, str(tmp_path))
     monkeypatch.setenv("OPENAI_BASE_URL", "http://elsewhere.example/v1")
-    why = why_unfit(claims_of(spec_of(), str(tmp_path)), command, str(tmp_path))
+    why = why_unfit(claims_of(SPEC, str(tmp_path)), command, str(tmp_path))
     assert why.startswith("models.assistant.api_base is 'http://elsewhere.example/v1', not None. Set the variables")
 
 
@@ -62,7 +61,7 @@ def test_another_key_is_seen_and_neither_shown(monkeypatch):
     claims = []
     for key in ("a" * 64, "b" * 64, ""):
         monkeypatch.setenv("COLLAB_CACHE_HMAC_KEY", key)
-        claims.append(claims_of(spec_of(), "redis://cache.example"))
+        claims.append(claims_of(SPEC, "redis://cache.example"))
         assert not key or key not in str(claims)
     assert len({claim["key"] for claim in claims}) == 3
 
@@ -70,36 +69,33 @@ def test_another_key_is_seen_and_neither_shown(monkeypatch):
 def test_a_directory_is_told_from_another_of_the_same_path(tmp_path):
     cache = tmp_path / "cache"
     cache.mkdir()
-    before = claims_of(spec_of(), str(cache))
+    before = claims_of(SPEC, str(cache))
     cache.rename(tmp_path / "away")
     cache.mkdir()
-    assert why_unfit(claims_of(spec_of(), str(cache)), before, str(cache)) is not None
+    assert why_unfit(claims_of(SPEC, str(cache)), before, str(cache)) is not None
 
 
 def test_workers_are_sent_the_bots_code_and_addresses_but_no_secret(tmp_path, monkeypatch):
     (tmp_path / "helper.py").write_text("WORD = 'yes'\n")
     (tmp_path / "unused.py").write_text("")
-    bot = write_bot(tmp_path, "import helper\nreturn helper.WORD", name="sent_bot")
+    write_bot(tmp_path, "import helper\nreturn helper.WORD", name="sent_bot")
     (tmp_path / "shop").mkdir()
-    (tmp_path / "shop" / "__init__.py").write_text("def bot(messages):\n    return 'yes'\n")
+    for name in ("__init__.py", "bots.py"):
+        (tmp_path / "shop" / name).write_text("")
     monkeypatch.setenv("OPENAI_BASE_URL", "http://models.example/v1")
     monkeypatch.setenv("OTHER_BASE_URL", "http://user:secret@models.example/v1")
     monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
-    sys.path.insert(0, "")
+    monkeypatch.syspath_prepend("")
     try:
-        import helper  # noqa: F401 - as the bot would when it is called
-        import sent_bot  # noqa: F401
+        import sent_bot
+        import shop.bots  # noqa: F401
 
-        sent = runtime_env(spec_of(ModelSpec(name=bot)))
-        import shop  # noqa: F401
-
-        package = runtime_env(spec_of(ModelSpec(name="py:shop:bot")))
+        assert sent_bot.bot([]) == "yes"
+        sent = runtime_env()
     finally:
-        sys.path.remove("")
-        for name in ("helper", "sent_bot", "shop"):
+        for name in ("helper", "sent_bot", "shop", "shop.bots"):
             sys.modules.pop(name, None)
-    assert sent["py_modules"] == [str(tmp_path / name) for name in ("helper.py", "sent_bot.py")]
-    assert package["py_modules"] == [str(tmp_path / "shop")]
+    assert sent["py_modules"] == [str(tmp_path / name) for name in ("helper.py", "sent_bot.py", "shop")]
     assert sent["env_vars"]["OPENAI_BASE_URL"] == "http://models.example/v1"
     assert "secret" not in str(sent)
-    assert runtime_env(spec_of()).keys() == {"env_vars"}
+    assert runtime_env().keys() == {"env_vars"}
