@@ -131,6 +131,7 @@ class WorkerPool:
         except RayActorError as error:
             self._forget(process)
             if isinstance(error, ActorUnavailableError):
+                process.is_lost = True
                 ray.kill(process.actor)  # it is not relied on any more, even if it can be reached again
             raise
         finally:
@@ -146,7 +147,7 @@ class WorkerPool:
 
     async def _is_machine_lost(self, process: _Process, error: Exception) -> bool:
         """Whether a process is gone with its machine, or with the way there, and not of itself."""
-        if isinstance(error, ActorUnavailableError):
+        if process.is_lost or isinstance(error, ActorUnavailableError):
             return True
         if not process.node:
             return False
