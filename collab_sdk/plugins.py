@@ -207,7 +207,8 @@ def loaded_from(folder: Path) -> dict[str, Path]:
     What is installed there, the standard library and this package are left out.
     """
     stdlib = Path(sysconfig.get_path("stdlib")).resolve()
-    files, within = {}, f"{folder}{os.sep}"
+    files: dict[str, Path] = {}
+    within = f"{folder}{os.sep}"
     real_folder = cache(os.path.realpath)  # thousands of modules lie in hundreds of folders
     for name, loaded in list(sys.modules.items()):
         source = getattr(loaded, "__dict__", {}).get("__file__")  # as an attribute, torch's lazy modules raise
