@@ -67,6 +67,8 @@ class WorkerPool:
         self._wanted, self._in_vain = 0, 0
         self._unfit: set[str] = set()
         """Nodes that are left out."""
+        self._named: set[str] = set()
+        """Nodes of which something was said."""
         # Replaced by `_keep_running`, not restarted by Ray: a call that died is then an error here, and is counted.
         self._actor: Any = ray.remote(
             num_cpus=WORKER_CPUS,
@@ -223,10 +225,10 @@ class WorkerPool:
                 "of a bot end the process?"
             ) from None
         if process.is_lost:
-            warnings.warn(
+            self._warn_of(
+                process,
                 f"The worker on {process.host or 'a node'} is lost: its machine does not answer. Its conversations "
                 "begin again elsewhere; calls that it had in flight may be paid twice.",
-                stacklevel=2,
             )
             return
         self._in_vain += 1
@@ -243,7 +245,13 @@ class WorkerPool:
         others = [node for node in alive if node["Resources"].get("CPU") and node["NodeID"] not in self._unfit]
         if not self._may_begin.is_set() or not others:
             raise error
-        warnings.warn(f"{error} Others go on without it.", stacklevel=2)
+        self._warn_of(process, f"{error} Others go on without it.")
+
+    def _warn_of(self, process: _Process, text: str) -> None:
+        """Once for each node."""
+        if process.node not in self._named:
+            self._named.add(process.node)
+            warnings.warn(text, stacklevel=2)
 
 
 def _cause(error: Exception) -> str:
