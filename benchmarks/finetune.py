@@ -14,12 +14,12 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from finetune_job import SHAPES, Shape, write_pairs
+from finetune_job import SHAPES, write_pairs
 from table import Row, finish, judged
 
 ROOT = Path(__file__).parents[1]
@@ -50,15 +50,12 @@ def main() -> None:
             job = Path(folder)
             write_pairs(job / "prefs.jsonl", SHAPES[name], options.pairs)
             _child(["-c", _MAKE, name, str(job / "base")])
-            lengths = _lengths(job)
+            lengths = lengths_of(job / "prefs.jsonl")
             arms = {arm: _arm(arm, job, options) for arm in ("plain", "ours")}
         for arm, figures in arms.items():
-            rows.append(_row(name, arm, figures, SHAPES[name], lengths, options))
+            rows.append(row_of(name, arm, figures, lengths, epochs=options.epochs, peak_tflops=options.peak_tflops))
         curves[name] = {arm: quarters(figures["losses"]) for arm, figures in arms.items()}
-        speedup = arms["plain"]["seconds"] / arms["ours"]["seconds"]
-        gap = max(abs(a - b) / b for a, b in zip(curves[name]["ours"], curves[name]["plain"], strict=True))
-        verdicts.append(judged(f"{name}: throughput over plain TRL", speedup, at_least=1.5))
-        verdicts.append(judged(f"{name}: loss curve, largest gap of a quarter", gap, at_most=0.03))
+        verdicts += compared(name, arms)
     for name, curve in curves.items():
         for arm, losses in curve.items():
             print(f"{name} {arm:>5} loss by quarter: {'  '.join(f'{loss:.4f}' for loss in losses)}")
@@ -106,10 +103,10 @@ def _child(arguments: Sequence[str]) -> str:
     ).stdout
 
 
-def _lengths(job: Path) -> list[tuple[int, int, int]]:
+def lengths_of(path: Path) -> list[tuple[int, int, int]]:
     """Tokens of prompt, chosen and rejected of each pair: a word is one, and a turn's markers are five."""
     pairs = []
-    for line in (job / "prefs.jsonl").read_text().splitlines():
+    for line in path.read_text().splitlines():
         row = json.loads(line)
         prompt = sum(len(message["content"].split()) + 5 for message in row["prompt"]) + 3
         chosen, rejected = (len(row[side][0]["content"].split()) + 2 for side in ("chosen", "rejected"))
@@ -117,31 +114,45 @@ def _lengths(job: Path) -> list[tuple[int, int, int]]:
     return pairs
 
 
-def _row(
-    shape_name: str,
+def row_of(
+    name: str,
     arm: str,
-    figures: dict[str, Any],
-    shape: Shape,
+    figures: Mapping[str, Any],
     lengths: Sequence[tuple[int, int, int]],
-    options: argparse.Namespace,
+    *,
+    epochs: float,
+    peak_tflops: float,
 ) -> Row:
-    tokens = sum(2 * prompt + chosen + rejected for prompt, chosen, rejected in lengths) * options.epochs
-    passes = 3 * options.epochs  # policy forward, backward through the activations, reference
+    """An arm's line of the table; `name` is that of its shape."""
+    shape = SHAPES[name]
+    tokens = sum(2 * prompt + chosen + rejected for prompt, chosen, rejected in lengths) * epochs
+    passes = 3 * epochs  # policy forward, backward through the activations, reference
     if arm == "ours":
-        passes = 2 * options.epochs + 1
+        passes = 2 * epochs + 1
         work = sum(shape.forward_flops(sum(pair)) for pair in lengths)
     else:
         work = sum(shape.forward_flops(p + c) + shape.forward_flops(p + r) for p, c, r in lengths)
     return {
-        "model": shape_name,
+        "model": name,
         "arm": arm,
         "micro-batch": figures.get("micro_batch", "its own"),
         "seconds": figures["seconds"],
         "tokens/s": tokens / figures["seconds"],
         "peak GB": figures["peak"] / 1e9,
-        "MFU": passes * work / figures["seconds"] / (options.peak_tflops * 1e12),
+        "MFU": passes * work / figures["seconds"] / (peak_tflops * 1e12),
         "last accuracy": figures["accuracies"][-1],
     }
+
+
+def compared(name: str, arms: Mapping[str, Mapping[str, Any]]) -> list[Row]:
+    """The targets: how much faster ours is than plain TRL, and how far their loss curves are apart."""
+    ours, plain = (quarters(arms[arm]["losses"]) for arm in ("ours", "plain"))
+    speedup = arms["plain"]["seconds"] / arms["ours"]["seconds"]
+    gap = max(abs(a - b) / b for a, b in zip(ours, plain, strict=True))
+    return [
+        judged(f"{name}: throughput over plain TRL", speedup, at_least=1.5),
+        judged(f"{name}: loss curve, largest gap of a quarter", gap, at_most=0.03),
+    ]
 
 
 def quarters(losses: Sequence[float]) -> list[float]:

@@ -10,7 +10,8 @@ be dropped. MICRO_BATCH is its alone: ours finds its own. DTYPE is the other's: 
 import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +70,8 @@ def ours(folder: Path, epochs: float, batch: int, micro_batch: int, rate: float,
     return list(json.loads((folder / "ours" / "metrics.json").read_text())["history"]["dpo"])
 
 
-def timed(owner: type, name: str, spans: list[float]) -> None:
+@contextmanager
+def timed(owner: type, name: str, spans: list[float]) -> Iterator[None]:
     """Note how long each call of a method takes."""
     method: Callable[..., Any] = getattr(owner, name)
 
@@ -81,22 +83,47 @@ def timed(owner: type, name: str, spans: list[float]) -> None:
             spans.append(time.perf_counter() - started)
 
     setattr(owner, name, wrapped)
+    try:
+        yield
+    finally:
+        setattr(owner, name, method)
 
 
-def main() -> None:
+ARMS = {"plain": plain, "ours": ours}
+
+
+def measured(
+    arm: str, folder: Path, *, epochs: float, batch: int, micro_batch: int, rate: float, dtype: str
+) -> dict[str, Any]:
+    """Seconds of training, the peak of the GPU's memory in bytes, and the losses and accuracies by step."""
     import torch
     from trl import DPOTrainer
 
-    arm, folder, epochs, batch, micro_batch, rate, dtype = sys.argv[1:]
+    if torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
     spans: list[float] = []
-    timed(DPOTrainer, "train", spans)
-    timed(DPOTrainer, "_precompute_ref_logps", spans)  # ours may do some of the work ahead
-    run = {"plain": plain, "ours": ours}[arm]
-    history = run(Path(folder), float(epochs), int(batch), int(micro_batch), float(rate), dtype)
-    peak = torch.cuda.max_memory_allocated() if torch.cuda.is_available() else 0
-    losses = [log["loss"] for log in history if "loss" in log]
-    accuracies = [log["rewards/accuracies"] for log in history if "rewards/accuracies" in log]
-    print(json.dumps({"seconds": sum(spans), "peak": peak, "losses": losses, "accuracies": accuracies}))
+    with timed(DPOTrainer, "train", spans), timed(DPOTrainer, "_precompute_ref_logps", spans):  # ours may work ahead
+        history = ARMS[arm](folder, epochs, batch, micro_batch, rate, dtype)
+    return {
+        "seconds": sum(spans),
+        "peak": torch.cuda.max_memory_allocated() if torch.cuda.is_available() else 0,
+        "losses": [log["loss"] for log in history if "loss" in log],
+        "accuracies": [log["rewards/accuracies"] for log in history if "rewards/accuracies" in log],
+    }
+
+
+def main() -> None:
+    arm, folder, epochs, batch, micro_batch, rate, dtype = sys.argv[1:]
+    figures = measured(
+        arm,
+        Path(folder),
+        epochs=float(epochs),
+        batch=int(batch),
+        micro_batch=int(micro_batch),
+        rate=float(rate),
+        dtype=dtype,
+    )
+    print(json.dumps(figures))
 
 
 if __name__ == "__main__":

@@ -31,6 +31,11 @@ class Shape:
     reply: tuple[int, int]
 
     @property
+    def weights(self) -> int:
+        """Of the whole model, whose head is not its embedding."""
+        return self.layer_weights + 2 * self.vocabulary * self.hidden
+
+    @property
     def layer_weights(self) -> int:
         attention = 2 * self.hidden * (self.hidden + self.hidden * self.kv_heads // self.heads)
         return self.layers * (attention + 3 * self.hidden * self.inner)
@@ -50,17 +55,23 @@ SHAPES = {
     "small": Shape(
         hidden=128, inner=512, layers=4, heads=4, kv_heads=2, vocabulary=1024, prompt=(200, 800), reply=(10, 60)
     ),
+    "tiny": Shape(hidden=32, inner=64, layers=2, heads=4, kv_heads=2, vocabulary=512, prompt=(60, 90), reply=(5, 10)),
 }
 
 
 def write_base(folder: Path, shape: Shape) -> None:
-    """Random weights in bf16, made on the GPU where there is one, and a tokenizer with one token for each word."""
+    """Random weights in bf16, made on the GPU where there is one, and a tokenizer with one token for each word.
+
+    The tokenizer has a word for every token of the model, so that whatever is drawn can be written.
+    """
     import torch
     from tokenizers import Tokenizer, models, pre_tokenizers
     from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
     special = ["<|im_start|>", "<|im_end|>", "<pad>", "<unk>", "\n"]
-    vocabulary = {word: number for number, word in enumerate([*special, "system", "user", "assistant", *WORDS])}
+    words = [*special, "system", "user", "assistant", *WORDS]
+    words += (f"w{number}" for number in range(len(words), shape.vocabulary))
+    vocabulary = {word: number for number, word in enumerate(words)}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [pre_tokenizers.Split("\n", "isolated"), pre_tokenizers.Split(" ", "removed")]
@@ -84,9 +95,13 @@ def write_base(folder: Path, shape: Shape) -> None:
         eos_token_id=fast.eos_token_id,
         dtype="bfloat16",
     )
-    with torch.device("cuda" if torch.cuda.is_available() else "cpu"):
+    before = torch.get_default_dtype()
+    try:
         torch.set_default_dtype(torch.bfloat16)
-        LlamaForCausalLM(config).save_pretrained(folder)
+        with torch.device("cuda" if torch.cuda.is_available() else "cpu"):
+            LlamaForCausalLM(config).save_pretrained(folder)
+    finally:
+        torch.set_default_dtype(before)
 
 
 def write_pairs(path: Path, shape: Shape, n: int) -> None:

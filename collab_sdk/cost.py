@@ -34,6 +34,7 @@ __all__ = [
     "asked_of",
     "estimate_evaluation",
     "estimate_goals",
+    "estimate_openings",
     "estimate_personas",
     "estimate_scoring",
     "judgement_tokens",
@@ -118,10 +119,7 @@ def estimate_evaluation(
     known = list(conversations)
     bill = Bill(prices)
     for conversation in known:
-        if conversation.goal is None or not conversation.goal.text:
-            material = conversation.goal.reference if conversation.goal else ""
-            text = (material or "") + "".join(message.content for message in conversation.messages)
-            bill.add(CallRole.GOAL, calls=1, prompt=template_tokens("goal") + count_tokens(text), reply=GOAL_TOKENS)
+        _add_brief(conversation, bill)
         if task.metric:  # it may go by a list of what the goal asks for, which serves all bots
             about = count_tokens(conversation.goal.text) if conversation.goal else GOAL_TOKENS
             prompt = template_tokens("requirements") + (about or GOAL_TOKENS)
@@ -131,6 +129,23 @@ def estimate_evaluation(
         bill.prices = {**prices, CallRole.ASSISTANT: price}
         for conversation in known:
             _add_conversation(conversation, spec, task, bill, users)
+    return bill.ledger
+
+
+def estimate_openings(
+    conversations: Iterable[Conversation], spec: RunSpec, prices: Prices, *, exchanges: int
+) -> Ledger:
+    """An upper estimate of calls, tokens and US dollars by role, of making chats of a task's rows.
+
+    `exchanges` are those that are played; without any, only what a row lacks is written: the brief, the first message.
+    """
+    bill, users = Bill(prices), UserCosts.of(spec)
+    for conversation in conversations:
+        _add_brief(conversation, bill)
+        if exchanges:
+            _add_exchanges(conversation, spec, exchanges, bill, users, samples=1, opening=_tokens_said(conversation))
+        elif not conversation.messages:
+            users.bill(bill, calls=1, asked=tokens_of_goal(conversation.goal), says=REQUEST)
     return bill.ledger
 
 
@@ -153,14 +168,41 @@ def estimate_personas(conversations: Iterable[Conversation], price: Price | None
     return bill.ledger
 
 
+def _add_brief(conversation: Conversation, bill: "Bill") -> None:
+    """What is asked for a goal that the row lacks."""
+    if conversation.goal is None or not conversation.goal.text:
+        material = conversation.goal.reference if conversation.goal else ""
+        text = (material or "") + "".join(message.content for message in conversation.messages)
+        bill.add(CallRole.GOAL, calls=1, prompt=template_tokens("goal") + count_tokens(text), reply=GOAL_TOKENS)
+
+
+def _tokens_said(conversation: Conversation) -> int:
+    return sum(count_tokens(message.content) + MESSAGE_OVERHEAD for message in conversation.messages)
+
+
 def _add_conversation(conversation: Conversation, spec: RunSpec, task: Task, bill: "Bill", users: "UserCosts") -> None:
     exchanges = spec.evaluation.exchanges or task.exchanges
-    goal = conversation.goal or Goal(text="")
-    about = count_tokens(goal.text) if goal.text else GOAL_TOKENS
-    opening = sum(count_tokens(message.content) + MESSAGE_OVERHEAD for message in conversation.messages)
-    opening = 0 if task.is_log else opening
-    calls = _calls_per_turn(conversation, spec)
+    opening = 0 if task.is_log else _tokens_said(conversation)
     samples = spec.samples * (1 + len(spec.compared_personas))
+    whole = _add_exchanges(conversation, spec, exchanges, bill, users, samples=samples, opening=opening)
+    # One call for the rubrics, one for the artefact, one for the artefact's verdict, one for the questions, at most.
+    verdicts = 4 if task.metric else 1
+    prompt = template_tokens("judge") + whole
+    bill.add(CallRole.JUDGE, calls=verdicts * samples, prompt=prompt, reply=JUDGE_REPLY)
+
+
+def _add_exchanges(
+    conversation: Conversation,
+    spec: RunSpec,
+    exchanges: int,
+    bill: "Bill",
+    users: "UserCosts",
+    *,
+    samples: int,
+    opening: int,
+) -> int:
+    """Bill exchanges after an opening of so many tokens; the tokens of a whole conversation with its goal."""
+    about, calls = tokens_of_goal(conversation.goal), _calls_per_turn(conversation, spec)
     for step in range(exchanges):
         said = opening + step * (ANSWER + REQUEST + 2 * MESSAGE_OVERHEAD + calls * CALL)
         if step or not opening:
@@ -169,11 +211,7 @@ def _add_conversation(conversation: Conversation, spec: RunSpec, task: Task, bil
         if calls and SIMULATED in spec.tools:
             prompt = template_tokens("tools") + TOOL + min(step * calls * CALL, MOST_OF_STATE)
             bill.add(CallRole.TOOLS, calls=samples * calls, prompt=prompt, reply=CALL + SIMULATOR_REASON)
-    whole = opening + exchanges * (ANSWER + REQUEST + 2 * MESSAGE_OVERHEAD + calls * CALL) + about
-    # One call for the rubrics, one for the artefact, one for the artefact's verdict, one for the questions, at most.
-    verdicts = 4 if task.metric else 1
-    prompt = template_tokens("judge") + whole
-    bill.add(CallRole.JUDGE, calls=verdicts * samples, prompt=prompt, reply=JUDGE_REPLY)
+    return opening + exchanges * (ANSWER + REQUEST + 2 * MESSAGE_OVERHEAD + calls * CALL) + about
 
 
 class Bill:

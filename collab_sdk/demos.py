@@ -19,6 +19,8 @@ class Shown:
     conversations: Mapping[str, tuple[Message, ...]]
     """The same user with each of these models."""
     picture: Path
+    pairs: Path
+    """Preference pairs that it trained on, with the details of every turn beside them, for a report."""
     note: str
     """What the figures are of."""
 

@@ -1,10 +1,11 @@
 """`--config FILE`: options from a TOML or YAML file, below flags and environment.
 
 What stands at the top of the file holds for every command that has it, a table named like a command for that one alone.
+A table in `[variant]` is laid out like the whole file, and holds over it where `--variant` names it.
 """
 
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
 from math import inf
 from pathlib import Path
@@ -22,6 +23,12 @@ OPTIONS_OF_ROLES = frozenset(f"{role}-option" for role in ROLES)
 METRICS = "metrics"
 USER = "simulator"
 SETTINGS = frozenset({*(each.name for each in fields(ModelSettings)), "price"})
+VARIANT = "variant"
+"""The table of variants, and the option that names some."""
+CONFIG, CHOSEN = "collab.config", "collab.variants"
+"""Where a context has the path of the file, and the names of the variants."""
+OWN = frozenset(("config", VARIANT))
+"""Options that stand in no file."""
 OptionsOf = Mapping[str, Mapping[str, click.Option]]
 """Options by their long flag, by the path of their command, such as `logs export`."""
 
@@ -32,11 +39,30 @@ def read_config(ctx: click.Context, param: click.Parameter, path: str | None) ->
     Raises InputError for a file that is neither TOML nor YAML, UsageError for a key that no command has, that stands in
     the wrong table, or whose value is of the wrong kind.
     """
-    if path is None:
-        return
+    if path is not None:
+        ctx.meta[CONFIG] = path
+        _make_defaults(ctx)
+
+
+def choose_variants(ctx: click.Context, param: click.Parameter, names: tuple[str, ...]) -> None:
+    """Put these variants of the file over its other values, the last one on top. Errors are those of `read_config`."""
+    if names:
+        ctx.meta[CHOSEN] = names
+        if CONFIG in ctx.meta:  # the options may come in any order
+            _make_defaults(ctx)
+
+
+def check_variants(ctx: click.Context) -> None:
+    """Raises UsageError for variants without a file."""
+    if CHOSEN in ctx.meta and CONFIG not in ctx.meta:
+        raise click.UsageError(f"--{VARIANT} names a part of a file of options: give --config FILE.", ctx)
+
+
+def _make_defaults(ctx: click.Context) -> None:
+    path = ctx.meta[CONFIG]
     options = {name: _by_flag(command) for name, command in _commands(ctx.find_root().command, ctx)}
     own = _path(ctx)
-    values = _File(path, options, own).values(_load(Path(path)))
+    values = _File(path, options, own).chosen(_load(Path(path)), ctx.meta.get(CHOSEN, ()))
     mine = options.get(own) or _by_flag(ctx.command)
     ctx.default_map = {mine[flag].name or flag: value for flag, value in values.items() if flag in mine}
 
@@ -49,8 +75,24 @@ class _File:
         self._all = {flag: option for each in options.values() for flag, option in each.items()}
         self._all |= options.get(own, {})
 
+    def chosen(self, rows: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
+        """By long flag, with these variants. All of the file is checked, also other variants."""
+        variants = rows.get(VARIANT, {})
+        if not isinstance(variants, Mapping) or not all(isinstance(each, Mapping) for each in variants.values()):
+            raise self._wrong(VARIANT, variants, "a table of tables, such as [variant.short]")
+        if unknown := [name for name in names if name not in variants]:
+            raise UnknownNameError(f"{self._path}: {UnknownNameError.of(VARIANT, unknown[0], variants)}")
+        found = self.values({name: value for name, value in rows.items() if name != VARIANT})
+        read = {
+            name: _File(f"{self._path}, [{VARIANT}.{name}]", self._options, self._own).values(table)
+            for name, table in variants.items()
+        }
+        for name in names:
+            found |= {flag: _over(found.get(flag), value, flag) for flag, value in read[name].items()}
+        return found
+
     def values(self, rows: Mapping[str, Any]) -> dict[str, Any]:
-        """By long flag. All of the file is checked, also what is for other commands."""
+        """By long flag. All of the rows are checked, also what is for other commands."""
         found = self._flat(rows, self._all, "")
         for path, table in _tables(rows, {name.partition(" ")[0] for name in self._options}):
             known = {
@@ -79,7 +121,7 @@ class _File:
                 read = {key: [self._user(each, known[key]) for each in value]}
             elif key in ROLES and key in known and isinstance(value, Mapping):
                 read = self._role(key, value)
-            elif key in known and key != "config":
+            elif key in known and key not in OWN:
                 read = {key: self._typed(key, known[key], value) if where else self._at_top(key, value)}
             else:
                 raise self._unknown(key, value, known, where)
@@ -92,7 +134,7 @@ class _File:
         return any(name == path or name.startswith(f"{path} ") for name in self._options)
 
     def _unknown(self, key: str, value: Any, known: Mapping[str, click.Option], where: str) -> UsageError:
-        homes = [name for name, each in self._options.items() if key in each and key != "config"]
+        homes = [name for name, each in self._options.items() if key in each and key not in OWN]
         if homes:
             tables = " or ".join(f"[{name.replace(' ', '.')}]" for name in homes)
             return UsageError(f"{self._path}: {key!r} is no option of {where}: it belongs at the top, or in {tables}.")
@@ -101,10 +143,10 @@ class _File:
                 f"{self._path}: {key!r} is a setting of a model: it belongs in a role's table, such as [judge]."
             )
         place = f" in [{where}]" if where else ""
-        if (meant := known_elsewhere(key, {*known} - {"config"})) is not None:
+        if (meant := known_elsewhere(key, {*known} - OWN)) is not None:
             return UsageError(f"{self._path}{place}: no option {key!r}: {meant}.")
         more = {METRICS} if "metric" in known else set()
-        kind, names = "option", {*known} - {"config"} | more
+        kind, names = "option", {*known} - OWN | more
         if isinstance(value, Mapping):
             above = f"{where} " if where else ""
             below = (path.removeprefix(above) for path in self._options if path.startswith(above))
@@ -183,7 +225,7 @@ class _File:
         )
 
     def _no_setting(self, role: str, key: str) -> UsageError:
-        if key in self._all and key != "config":
+        if key in self._all and key not in OWN:
             return UsageError(f"{self._path}: {key!r} does not belong in [{role}]: it belongs at the top.")
         known = {"name", "api-base", "api-key-env", *(each.replace("_", "-") for each in SETTINGS)}
         return UnknownNameError(f"{self._path}: [{role}]: {UnknownNameError.of('key', key, known)}")

@@ -136,6 +136,7 @@ def _train(output: Path) -> None:
     _show_figures(shown)
     _show_conversations(shown)
     click.echo(f"Picture: {shown.picture}")
+    _write_page(shown.pairs, output / "report.html")
 
 
 def _show_figures(shown: Shown) -> None:

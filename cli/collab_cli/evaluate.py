@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import click
 
@@ -12,7 +12,6 @@ from collab_cli.failures import finish
 from collab_cli.options import (
     CACHE_OPTIONS,
     DRY_RUN,
-    LIMIT,
     LIMITS,
     RUNNER,
     SEVERAL_BOTS,
@@ -21,7 +20,8 @@ from collab_cli.options import (
     run_options,
 )
 from collab_cli.params import INPUT, OUTPUT, Command, TaskName, option
-from collab_cli.paths import ReadPath, WrittenPath, just
+from collab_cli.paths import WrittenPath, just
+from collab_cli.row_options import ROW_OPTIONS, Rows
 from collab_cli.summary import note_same_user, show_users
 from collab_cli.terminal import Problems, StatisticsTable, make_console, note, printable
 from collab_cli.units import money
@@ -62,18 +62,11 @@ PLAYED = declared_options(RunSpec, only=("samples", "calls_per_turn"), samples=1
     help="A benchmark, or py:MODULE:NAME for one of your own; repeatable.",
 )
 @option(
-    "--data",
-    type=ReadPath(dir_okay=False, path_type=Path),
-    metavar="FILE",
-    group=INPUT,
-    help="The task's rows, in the data set's schema, or chats.",
-)
-@option(
     "--output", "-o", type=WRITTEN, metavar="FILE", group=OUTPUT, help="Write statistics and conversations as JSON."
 )
 @option("--plot", type=WRITTEN, metavar="PNG", group=OUTPUT, help="Draw the statistics as a picture.")
 @run_options(
-    LIMIT,
+    *ROW_OPTIONS,
     *SEVERAL_BOTS,
     *declared_options(EvaluationSpec),
     *PLAYED,
@@ -84,7 +77,12 @@ PLAYED = declared_options(RunSpec, only=("samples", "calls_per_turn"), samples=1
     with_people=True,
 )
 def evaluate(
-    task: tuple[str, ...], data: Path | None, output: Path | None, plot: Path | None, spec: RunSpec, work: Work
+    task: tuple[str, ...],
+    output: Path | None,
+    plot: Path | None,
+    spec: RunSpec,
+    work: Work,
+    **values: Any,
 ) -> None:
     """Play whole conversations of bots with the simulated user, and compare how they did.
 
@@ -100,13 +98,17 @@ def evaluate(
       collab evaluate -a py:my_app:bot -t logs --data chats.jsonl \\
           --model openai/gpt-4o-mini --by-persona --persona vague
     """
-    if data is not None and len(task) > 1:
-        raise UsageError("One --data file belongs to one --task: run the command once for each.")
+    rows = Rows.taken_out(values, work)
+    for flag, given in (("--data file", rows.data), ("--split", rows.split)):
+        if given is not None and len(task) > 1:
+            raise UsageError(f"One {flag} belongs to one --task: run the command once for each.")
     if plot is not None and len(task) > 1:
         raise UsageError("One --plot shows one --task: run the command once for each.")
     problems = Problems()
     asked = Asked(
-        spec=replace(spec, evaluation=replace(spec.evaluation, tasks=tuple(dict.fromkeys(task)))), work=work, data=data
+        spec=replace(spec, evaluation=replace(spec.evaluation, tasks=tuple(dict.fromkeys(task)))),
+        work=work,
+        rows=rows,
     )
     for bot in spec.assistants:
         note_same_user(bot.name, users_of_bot(bot.name), spec)

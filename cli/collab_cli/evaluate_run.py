@@ -3,13 +3,12 @@
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, fields, replace
-from itertools import islice
-from pathlib import Path
 from typing import Any
 
 from collab_cli.failures import finish
 from collab_cli.options import Work
 from collab_cli.progress import Progress, shown
+from collab_cli.row_options import Rows
 from collab_cli.setup import open_engine, open_runner, prices_of, tools_part
 from collab_cli.summary import show_estimate, show_usage
 from collab_cli.terminal import Problems, note
@@ -17,7 +16,6 @@ from collab_sdk import ChatModel, Conversation, Engine, RunSpec, as_chat_model
 from collab_sdk.concurrency import run_sync
 from collab_sdk.cost import estimate_evaluation
 from collab_sdk.engine import Ledger, Usage
-from collab_sdk.errors import InputError
 from collab_sdk.evaluation import BotResult, Episode, Evaluator
 from collab_sdk.jobs import EvaluateJob, roles_of
 from collab_sdk.metrics import PassRate
@@ -25,7 +23,7 @@ from collab_sdk.plugins import import_named
 from collab_sdk.runs import Runner
 from collab_sdk.simulator import HUMAN
 from collab_sdk.spec import made_with
-from collab_sdk.tasks import get_task, load_task
+from collab_sdk.tasks import get_task
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,7 +32,7 @@ class Asked:
 
     spec: RunSpec
     work: Work
-    data: Path | None
+    rows: Rows
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -162,10 +160,7 @@ def chosen_tasks(asked: Asked, engine: Engine, problems: Problems) -> Iterator[T
     """The tasks with their rows. Raises UsageError or InputError for one that cannot be had."""
     spec, work = asked.spec, asked.work
     for name, task in [(name, get_task(name)) for name in spec.evaluation.tasks]:
-        rows = load_task(task, asked.data, on_error=problems.report)
-        conversations = tuple(islice(rows, work.limit))
-        if not conversations:
-            raise InputError(f"no row of it can be used for the task {task.name}", where=str(asked.data or task.hub))
+        conversations = tuple(asked.rows.of(task, problems.report))
         if spec.evaluation.unsafe_exec and task.metric == PassRate.name and not work.dry_run:
             note("--unsafe-exec: where there is no sandbox, models' code runs unprotected.")
         jobs = {bot.name: EvaluateJob(spec=spec.with_assistant(bot), task=name) for bot in spec.assistants}

@@ -13,6 +13,7 @@ from collab_cli.finetune_output import show_preflight, show_report
 from collab_cli.finetune_progress import training_shown
 from collab_cli.finetune_user import chats_with_goals, check_options
 from collab_cli.options import (
+    ASSISTANT_SETTINGS,
     CACHE_OPTIONS,
     DEFAULT_MODEL,
     JUDGE,
@@ -49,12 +50,15 @@ from collab_sdk.training import (
 )
 
 PLAYED = [
+    *ASSISTANT_SETTINGS,
     *TOOLS,
     *SCORING,
-    *declared_options(PairRule, only=("candidates",), candidates=CANDIDATES),
+    *declared_options(PairRule, candidates=CANDIDATES),
     *declared_options(EvaluationSpec, only=("exchanges",), exchanges=EXCHANGES),
 ]
 """How conversations are played and scored, beside who takes part."""
+OF_ROUNDS = names_of(declared_options(PairRule)) - {"candidates"}
+"""Which pairs a round is trained on."""
 ASKED = [LIMIT, *LIMITS, *CACHE_OPTIONS]
 """Of how much models are asked, and where replies are kept: goals that are inferred need that as well."""
 
@@ -143,8 +147,14 @@ def finetune(
         settings = _of_user(settings, spec, work)
     plays = settings.rounds > 0 or settings.method in PLAYING
     if settings.role != USER and not plays and not evaluate and settings.method in names("trainers"):
-        _refuse_options_of_play()
-    played = None if spec is None else spec.with_assistant(ModelSpec(name=settings.base_bot))
+        _refuse(
+            names_of([*DEFAULT_MODEL, *PLAYING_USER, *JUDGE, *PLAYED, *ASKED]),
+            "is for playing conversations, and this training plays none: give --rounds, a --method that plays, or "
+            "--evaluate LOGS; or leave it out.",
+        )
+    if settings.method in PLAYING:
+        _refuse(OF_ROUNDS, f"is for the pairs of --rounds, and {settings.method} makes none: leave it out.")
+    played = spec and spec.with_assistant(ModelSpec(name=settings.base_bot, settings=spec.assistant.settings))
     if evaluate:
         check_gain(evaluate, played)
     with ExitStack() as stack:
@@ -182,17 +192,13 @@ def _of_user(settings: TrainingOptions, spec: RunSpec | None, work: Work) -> Tra
     return replace(settings, chats=chats_with_goals(settings, spec, work))
 
 
-def _refuse_options_of_play() -> None:
-    """Raise UsageError for a flag that decides how conversations are played or scored, where none is."""
+def _refuse(names: frozenset[str], why: str) -> None:
+    """Raise UsageError for a flag of these that is given, and would have no effect."""
     context = click.get_current_context()
-    played = names_of([*DEFAULT_MODEL, *PLAYING_USER, *JUDGE, *PLAYED, *ASKED])
     for parameter in context.command.params:
         is_given = context.get_parameter_source(parameter.name or "") is click.core.ParameterSource.COMMANDLINE
-        if is_given and parameter.name in played:
-            raise click.UsageError(
-                f"{parameter.opts[0]} is for playing conversations, and this training plays none: "
-                "give --rounds, a --method that plays, or --evaluate LOGS; or leave it out."
-            )
+        if is_given and parameter.name in names:
+            raise click.UsageError(f"{parameter.opts[0]} {why}")
 
 
 def _train(training: Training, settings: TrainingOptions, *, speaks: bool) -> TrainingReport | None:

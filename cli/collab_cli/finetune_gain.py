@@ -75,7 +75,8 @@ class PlannedGain:
     @property
     def base(self) -> ModelSpec:
         """The base, whose replies end where those of the training would have long ended."""
-        settings = replace(ROLE_DEFAULTS["assistant"], max_tokens=self.preflight.reply_tokens)
+        asked = self.spec.assistant.settings or ROLE_DEFAULTS["assistant"]
+        settings = replace(asked, max_tokens=asked.max_tokens or self.preflight.reply_tokens)
         return replace(self.spec.assistant, settings=settings)
 
 

@@ -16,6 +16,7 @@ COMMANDS = {
     "check-judge": "Find out how far the judge can be trusted.",
     "report": "Make a page to look at before training; review pairs.",
     "finetune": "Fine-tune a LoRA adapter on preferences.",
+    "tasks": "List the benchmark tasks; make chats of their rows.",
     "logs": "Look after the conversation store.",
     "demo": "See the main job done on sample chats: no key, no network.",
     "doctor": "Check the installation, the keys and the models.",

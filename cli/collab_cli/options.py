@@ -323,6 +323,8 @@ PERSONA = option(
     "drawn for each sample; a persona in a row comes first.",
 )
 DEFAULT_MODEL = _role_options(MODEL)
+ASSISTANT_SETTINGS = _role_options("assistant")[-1:]
+"""For a command that has a bot of its own."""
 PLAYING_USER = [*_role_options("simulator"), PERSONA]
 JUDGE = _role_options("judge")
 USER_AND_JUDGE = [*PLAYING_USER, *JUDGE]
@@ -406,7 +408,7 @@ def _spec(values: dict[str, Any], *, needed: bool, plays: bool) -> RunSpec | Non
     parts["personas"] = as_personas(each for name in values.pop("persona", ()) for each in personas_of(name))
     if (tools := values.pop("tools", None)) is not None:
         parts["tools"] = tools
-    has_bot = "assistant" not in values
+    has_bot, has_settings = "assistant" not in values, "assistant_option" in values
     roles = _Roles(values)
     if not roles.any_named:
         if needed:
@@ -418,6 +420,8 @@ def _spec(values: dict[str, Any], *, needed: bool, plays: bool) -> RunSpec | Non
         reader = roles.judge()
         return RunSpec(assistants=(reader,), simulators=(UserSpec.of(reader),), judge=reader, **parts)
     assistants = roles.simulators()[:1] if has_bot else roles.assistants()
+    if has_bot and has_settings:  # of the bot that the command puts in its place
+        assistants = (replace(assistants[0], settings=roles.settings_of_assistant()),)
     return RunSpec(
         assistants=assistants,
         simulators=roles.simulators(),
@@ -458,6 +462,10 @@ class _Roles:
         if not self._bots and not self._values[f"{MODEL}."]:
             raise UsageError("The bot is not named: give --assistant, or --model for all roles.")
         return tuple(self._model("assistant", name) for name in self._bots or (None,))
+
+    def settings_of_assistant(self) -> ModelSettings | None:
+        """How a bot is asked that no option names; None where nothing is said of it."""
+        return self._settings("assistant", from_model=False)[0]
 
     def simulators(self) -> tuple[UserSpec, ...]:
         given: tuple[GivenUser, ...] = self._values["simulator."] or ()

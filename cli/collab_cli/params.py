@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from collab_cli import paths
-from collab_cli.config import read_config
+from collab_cli.config import check_variants, choose_variants, read_config
 from collab_cli.model_options import GivenUser
 from collab_cli.other_names import known_elsewhere
 from collab_sdk.plugins import source_file
@@ -256,16 +256,28 @@ class Command(paths.GuardedCommand):
             metavar="FILE",
             help="Read options from a TOML or YAML file. Flags win over the environment, which wins over the file.",
         )
-        self.params.append(config)
+        variant = Option(
+            ["--variant"],
+            envvar=f"{PREFIX}VARIANT",
+            multiple=True,
+            is_eager=True,
+            expose_value=False,
+            callback=choose_variants,
+            metavar="NAME",
+            help="Take the options in [variant.NAME] of that file, too; repeatable, the last one wins.",
+        )
+        self.params += [config, variant]
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         try:
-            return super().parse_args(ctx, args)
+            rest = super().parse_args(ctx, args)
         except click.NoSuchOption as error:
             flags = {name.removeprefix("--") for param in self.params for name in param.opts}
             if (meant := known_elsewhere(error.option_name, flags)) is None:
                 raise
             raise click.UsageError(f"No such option {error.option_name!r}: {meant}.", ctx) from None
+        check_variants(ctx)
+        return rest
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         by_group: dict[str, list[tuple[str, str]]] = {}

@@ -57,10 +57,9 @@ def logs_of_users(spec: RunSpec) -> dict[str, str]:
     return {name: str(made["contents"]) for name, made in known.items() if made and made.get("user") == "logs"}
 
 
-def build_scorer(spec: RunSpec, engine: Engine, roles: Roles | None = None) -> MRScorer:
-    """The scorer of a spec. Raises UsageError for what cannot work, before any call."""
-    roles = roles or roles_of(spec)
-    rollout = Rollout(
+def build_rollout(spec: RunSpec, engine: Engine, roles: Roles) -> Rollout:
+    """How a spec's conversations are played. Raises UsageError for what cannot work, before any call."""
+    return Rollout(
         assistant=roles.assistant,
         simulator=roles.simulator.with_engine(engine),
         window=spec.window,
@@ -69,6 +68,12 @@ def build_scorer(spec: RunSpec, engine: Engine, roles: Roles | None = None) -> M
         tools_model=roles.tools,
         calls_per_turn=spec.calls_per_turn,
     )
+
+
+def build_scorer(spec: RunSpec, engine: Engine, roles: Roles | None = None) -> MRScorer:
+    """The scorer of a spec. Raises UsageError for what cannot work, before any call."""
+    roles = roles or roles_of(spec)
+    rollout = build_rollout(spec, engine, roles)
     return MRScorer(
         rollout,
         metrics=spec.metrics,

@@ -4,9 +4,24 @@ from collab_sdk.errors import UsageError
 from collab_sdk.plugins import import_named, load, names
 from collab_sdk.tasks.base import Hub, Row, Task, first_text
 from collab_sdk.tasks.brief import BriefWriter
-from collab_sdk.tasks.loader import load_task
+from collab_sdk.tasks.loader import load_task, no_rows
+from collab_sdk.tasks.openings import OpeningWriter, is_opening
+from collab_sdk.tasks.selection import Selection
 
-__all__ = ["BriefWriter", "Hub", "Row", "Task", "first_text", "get_task", "load_task", "task_names"]
+__all__ = [
+    "BriefWriter",
+    "Hub",
+    "OpeningWriter",
+    "Row",
+    "Selection",
+    "Task",
+    "first_text",
+    "get_task",
+    "is_opening",
+    "load_task",
+    "no_rows",
+    "task_names",
+]
 
 
 def task_names() -> list[str]:

@@ -21,7 +21,8 @@ def read(row: Row) -> Conversation:
     story = f"Here is a story, about which I have questions.\n\n{first_text(row, 'story')}"
     said = [*_history(row), Message(role="user", content=question)]
     opening = Message(role="user", content=f"{story}\n\n{said[0].content}")
-    goal = Goal(text=f"The answer, from the story, to: {question}\nIf asked what is meant: {_meant(row)}")
+    meant, answer = _meant(row)
+    goal = Goal(text=f"The answer, from the story, to: {question}\nIf asked what is meant: {meant}", reference=answer)
     metadata = {"ambiguous": LABELS[label]}
     return Conversation(id=str(row.get("id") or ""), messages=(opening, *said[1:]), goal=goal, metadata=metadata)
 
@@ -33,11 +34,23 @@ def _history(row: Row) -> Iterator[Message]:
         yield Message(role="assistant", content=first_text(turn, "answer"))
 
 
-def _meant(row: Row) -> str:
-    """What the asker says when asked back: the first of the readings, where there are several."""
+def _meant(row: Row) -> tuple[str, str | None]:
+    """What the asker says when asked back, and the answer to that: of the first reading, where there are several."""
     clarification: Any = row.get("clarification_turn")
     answers = clarification.get("answers") if isinstance(clarification, Mapping) else None
-    return first_text(answers[0], "clr_ans") if answers else "just that."
+    reading: Any = answers[0] if answers else None
+    said = "just that." if reading is None else first_text(reading, "clr_ans")
+    answer: Any = row["target_turn"].get("answer") if reading is None else reading.get("org_ans")
+    return said, answer if isinstance(answer, str) and answer.strip() else None
 
 
-TASK = Task(name="abg-coqa", metric=None, read=read, exchanges=1)
+TASK = Task(
+    name="abg-coqa",
+    metric=None,
+    read=read,
+    exchanges=1,
+    kinds="ambiguous",
+    fields="story, history_turns, target_turn, ambiguity and clarification_turn",
+    source="Abg-CoQA is at https://github.com/MeiqiGuo/AKBC2021-Abg-CoQA (MIT; its stories are CoQA's, each under its "
+    "own licence): take abg-coqa/coqa_abg_test.json, and for training coqa_abg_train.json.",
+)

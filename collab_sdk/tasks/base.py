@@ -39,6 +39,12 @@ class Task:
     """Whether the goal's text has still to be written, as a summary of its reference."""
     is_log: bool = False
     """Whether files hold logged chats, in any known format, of which only the goals are taken."""
+    kinds: str = ""
+    """What a limit takes equally many of: a key of the conversations' metadata, such as `ambiguous`. Empty: nothing."""
+    fields: str = ""
+    """The fields of a row that are read, for people."""
+    source: str = ""
+    """Where the data set is published, and under which licence, in a sentence."""
 
 
 def first_text(row: Row, *names: str) -> str:

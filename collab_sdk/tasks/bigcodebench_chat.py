@@ -25,4 +25,6 @@ TASK = Task(
     metric="pass_rate",
     read=read,
     hub=Hub(dataset="bigcode/bigcodebench", split="v0.1.2"),
+    fields="instruct_prompt or prompt, entry_point and test",
+    source="BigCodeBench is at https://huggingface.co/datasets/bigcode/bigcodebench (Apache-2.0).",
 )

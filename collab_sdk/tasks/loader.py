@@ -1,9 +1,10 @@
 """The rows of a task, from a file or from the Hugging Face hub."""
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
-from itertools import count
+from itertools import count, islice
 from pathlib import Path
 from typing import Any
 
@@ -18,17 +19,44 @@ TABLES = {".csv": "csv", ".parquet": "parquet"}
 OnError = Callable[[InputError], None]
 
 
-def load_task(task: Task, data: Path | None = None, *, on_error: OnError) -> Iterator[Conversation]:
+def load_task(
+    task: Task, data: Path | None = None, *, split: str | None = None, on_error: OnError
+) -> Iterator[Conversation]:
     """The conversations of a task, in order; rows that cannot be used are handed to `on_error` and left out.
 
     `data` is a file in the dataset's own schema: JSON lines, a JSON array or an object with it under `data`, CSV or
-    Parquet. Without it the rows come from the hub. Raises UsageError or InputError if there are none to be had.
+    Parquet. Without it the rows come from the hub, from the task's own split or from `split`. Raises UsageError or
+    InputError if there are none to be had.
     """
+    if split is not None and (data is not None or task.hub is None):
+        where = f"the file {data}" if data else task.name
+        raise UsageError(f"A split is one of a data set on the hub, and {where} has none: leave --split out.")
     if task.is_log:
         if data is None:
             raise UsageError(f"The task {task.name} is your own chats: give them with --data FILE.")
         return read_conversations([data], on_error=on_error)
-    return _conversations(task, _file_rows(data) if data else _other_rows(task), on_error)
+    return _conversations(task, _file_rows(data, task) if data else _other_rows(task, split), on_error)
+
+
+def no_rows(task: Task, data: Path | None, others: Iterable[Task] = ()) -> InputError:
+    """What is wrong where no row can be used; says which of the `others` reads the file, if one does."""
+    reads = f", which reads {task.fields}" if task.fields else ""
+    meant = None if data is None or task.is_log else _task_of(data, [each for each in others if each.name != task.name])
+    looks = f"; its rows look like those of {meant.name}" if meant else ""
+    source = f". {task.source}".rstrip(".") if task.source else ""
+    where = str(data or (task.hub.dataset if task.hub else task.name))
+    return InputError(f"no row of it can be used for the task {task.name}{reads}{looks}{source}", where=where)
+
+
+def _task_of(data: Path, tasks: Iterable[Task]) -> Task | None:
+    """The first of the tasks that can use a row at the beginning of the file."""
+    rows = [row for _, row in islice(_file_rows(data), 3) if isinstance(row, Mapping)]
+    for task in tasks:
+        for row in rows:
+            with suppress(Exception):  # a row of another schema, read by anybody's code
+                task.read(row)
+                return task
+    return None
 
 
 def _conversations(task: Task, rows: Iterator[tuple[str, Any]], on_error: OnError) -> Iterator[Conversation]:
@@ -57,7 +85,7 @@ def _unique(conversation: Conversation, taken: set[str]) -> str:
     return base if base not in taken else next(name for n in count(2) if (name := f"{base}-{n}") not in taken)
 
 
-def _file_rows(path: Path) -> Iterator[tuple[str, Any]]:
+def _file_rows(path: Path, task: Task | None = None) -> Iterator[tuple[str, Any]]:
     try:
         if kind := TABLES.get(path.suffix.lower()):
             path.open("rb").close()
@@ -65,7 +93,8 @@ def _file_rows(path: Path) -> Iterator[tuple[str, Any]]:
             return
         text = path.read_bytes()
     except OSError as error:
-        raise InputError(f"cannot be read: {error.strerror}", where=str(path)) from None
+        source = f". {task.source}".rstrip(".") if task and task.source else ""
+        raise InputError(f"cannot be read: {error.strerror}{source}", where=str(path)) from None
     try:
         document = parse_json(text)
     except InputError:  # JSON lines, then
@@ -90,15 +119,17 @@ def _numbered(name: str, rows: Any) -> Iterator[tuple[str, Any]]:
         yield f"{name}, row {number}", row
 
 
-def _other_rows(task: Task) -> Iterator[tuple[str, Any]]:
+def _other_rows(task: Task, split: str | None) -> Iterator[tuple[str, Any]]:
     if task.made is not None:
         return _numbered(task.name, task.made())
+    source = f" {task.source}" if task.source else ""
     if task.hub is None:
-        raise UsageError(f"The task {task.name} is on no hub: give its file with --data FILE.")
-    return _numbered(task.hub.dataset, _load(task.hub.dataset, split=task.hub.split, streaming=True))
+        raise UsageError(f"The task {task.name} is on no hub: give its file with --data FILE.{source}")
+    name = task.hub.dataset
+    return _numbered(name, _load(name, source, split=split or task.hub.split, streaming=True))
 
 
-def _load(name: str, **options: Any) -> Any:
+def _load(name: str, source: str = "", **options: Any) -> Any:
     try:
         from datasets import load_dataset
     except ImportError:
@@ -107,4 +138,6 @@ def _load(name: str, **options: Any) -> Any:
         return load_dataset(name, **options)
     except Exception as error:  # whatever the network, the hub or a damaged file make it raise
         what = str(error).partition("\n")[0].rstrip(".")
-        raise InputError(f"{name} cannot be had: {what}. Where it is on disk, give it with --data FILE.") from error
+        raise InputError(
+            f"{name} cannot be had: {what}. Where it is on disk, give it with --data FILE.{source}"
+        ) from error

@@ -33,4 +33,11 @@ def _boxed(solution: str) -> str:
     return ""
 
 
-TASK = Task(name="math-chat", metric="accuracy", read=read, hub=Hub(dataset="lighteval/MATH-Hard", split="test"))
+TASK = Task(
+    name="math-chat",
+    metric="accuracy",
+    read=read,
+    hub=Hub(dataset="lighteval/MATH-Hard", split="test"),
+    fields="problem or question, and answer or solution",
+    source="MATH-Hard, the level-5 problems of MATH, is at https://huggingface.co/datasets/lighteval/MATH-Hard (MIT).",
+)

@@ -23,4 +23,7 @@ TASK = Task(
     read=read,
     hub=Hub(dataset="Kamaljp/medium_articles", split="train"),
     needs_brief=True,
+    fields="title and text",
+    source="The articles are at https://huggingface.co/datasets/Kamaljp/medium_articles, whose card states no licence; "
+    "they seem to be those of fabiochiu/medium-articles (MIT there). Each article is its author's.",
 )

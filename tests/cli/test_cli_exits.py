@@ -31,6 +31,8 @@ COMMANDS = {
     "evaluate": ["evaluate", "-t", "logs", "--data", "IN", "-a", "offline", *OFFLINE],
     "evaluate -o": ["evaluate", "-t", "logs", "--data", "IN", "-a", "offline", *OFFLINE, "-o", "OUT"],
     "evaluate --dry-run": ["evaluate", "-t", "logs", "--data", "IN", "-a", "offline", *OFFLINE, "--dry-run"],
+    "tasks export": ["tasks", "export", "math-chat", "--data", "IN", *OFFLINE, "-o", "OUT"],
+    "tasks export --dry-run": ["tasks", "export", "math-chat", "--data", "IN", *OFFLINE, "--dry-run"],
     "report": ["report", "IN", "-o", "OUT"],
     "report --apply": ["report", "IN", "--apply", "IN", "-o", "OUT"],
     "finetune": ["finetune", "IN", "-m", "BASE", "-o", "OUT"],

@@ -306,3 +306,74 @@ def test_one_bot_in_a_file_is_the_bot(config, tmp_path):
     result = collab("evaluate", "--limit", 1, "-o", tmp_path / "a.json", "--config", path)
     assert result.exit_code == 0, result.output
     assert json.loads((tmp_path / "a.json").read_text())["bots"] == ["offline:proactive"]
+
+
+VARIANTS = """
+window = 2
+
+[judge]
+name = "j"
+temperature = 0.1
+
+[metrics]
+goal = 1
+interactivity = 1
+
+[finetune]
+base = "some/base"
+epochs = 1
+
+[variant.short]
+window = 1
+
+[variant.short.judge]
+max-tokens = 9
+
+[variant.half.metrics]
+goal = 0.5
+
+[variant.sft.finetune]
+method = "sft"
+epochs = 3
+"""
+
+
+def test_a_variant_is_laid_over_the_file(given, config):
+    path = config(VARIANTS)
+    plain, short = given("score", "--config", path), given("score", "--config", path, "--variant", "short")
+    assert (plain["window"], short["window"]) == (2, 1)
+    assert short["judge"] == "j"
+    assert short["judge_option"] == (("temperature", 0.1), ("max-tokens", 9))
+    assert short["metric"] == plain["metric"]
+    tuned = given("finetune", "-o", path.with_name("out"), "--variant", "sft", "--config", path)
+    assert (tuned["method"], tuned["epochs"], tuned["base"]) == ("sft", 3.0, "some/base")
+
+
+def test_several_variants_are_laid_over_each_other_and_flags_over_them_all(given, config):
+    path = config(VARIANTS + "\n[variant.long]\nwindow = 3\n")
+    both = given("score", "--config", path, "--variant", "half", "--variant", "short", "--variant", "long")
+    assert (both["window"], both["metric"]) == (3, (MetricSpec(name="goal", weight=0.5),))
+    assert given("score", "--config", path, "--variant", "long", "--window", 4)["window"] == 4
+    assert given("score", env={"COLLAB_CONFIG": str(path), "COLLAB_VARIANT": "long short"})["window"] == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[variant.shrt]\nwindow = 1", "collab.toml: Unknown variant 'short'. Did you mean 'shrt'?"),
+        ("[variant.other]\nwindwo = 1", "collab.toml, [variant.other]: Unknown option 'windwo'"),
+        ("[variant.other.finetune]\nepoch = 1", "collab.toml, [variant.other] in [finetune]: Unknown option 'epoch'"),
+        ("[variant.short.variant.more]\nwindow = 1", "collab.toml, [variant.short]: Unknown table 'variant'"),
+        ("variant = 3", "collab.toml: 'variant' must be a table of tables, such as [variant.short], not 3"),
+    ],
+)
+def test_bad_variants_are_one_line(logs, config, text, said):
+    result = collab("score", logs, "--model", "offline", "--config", config(text), "--variant", "short")
+    [line] = [line for line in result.stderr.splitlines() if line.startswith("Error: ")]
+    assert said in line
+
+
+def test_a_variant_without_a_file_is_refused(logs):
+    result = collab("score", logs, "--model", "offline", "--variant", "short")
+    assert result.exit_code == 2
+    assert "--variant names a part of a file of options: give --config FILE." in result.stderr

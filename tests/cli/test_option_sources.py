@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 import pytest
 from click.testing import CliRunner
-from collab_cli.config import ROLES
+from collab_cli.config import OWN, ROLES
 from collab_cli.main import main
 from collab_cli.params import MetricParam, ModelOption, OneOf, Weight
 from support.cli import write_chats
@@ -23,7 +23,7 @@ OPTIONS = [
     (path, param)
     for path, command in COMMANDS.items()
     for param in command.params
-    if isinstance(param, click.Option) and param.name != "config"
+    if isinstance(param, click.Option) and param.name not in OWN
 ]
 
 

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 
@@ -19,6 +20,7 @@ RUNNER = TESTS / "support" / "doc_page.py"
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_the_examples_of_a_page_run_with_what_the_page_installs(page, tmp_path):
     requirements = installed_by(page.read_text()) or {"collab-sdk"}
+    shutil.copytree(ROOT / "recipes", tmp_path / "recipes")
     with LoopbackServer() as server:
         endpoint = {"OPENAI_BASE_URL": server.api_base, "OPENAI_API_KEY": "sk-test"}
         environment = {**os.environ, **installed_only(frozenset(requirements)), **endpoint}

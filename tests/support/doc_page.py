@@ -1,6 +1,7 @@
 """Runs the blocks of one page of the docs, in the current directory: `python doc_page.py PAGE`.
 
-A block of TOML that begins with the name of a file, as a comment, is written to that file.
+A block of TOML that begins with the name of a file, as a comment, is written to that file. Lines below a command of a
+console block are what it prints on stdout.
 """
 
 import re
@@ -27,17 +28,18 @@ def main(page: Path) -> None:
             if (named := FILE.match(block)) is not None:
                 Path(named[1]).write_text(block, encoding="utf-8")
             continue
-        for line in block.splitlines():
-            if line.startswith("$ "):
-                run(line.removeprefix("$ "))
+        for part in block.split("$ ")[1:]:
+            command, _, printed = part.partition("\n")
+            run(command, printed)
 
 
-def run(command: str) -> None:
+def run(command: str, printed: str) -> None:
     program, *arguments = shlex.split(command)
     assert program == "collab", f"only collab is run from the docs, not {program}"
     collab = [sys.executable, "-m", "collab_cli.main"]
     done = subprocess.run([*collab, *arguments], capture_output=True, text=True, check=False)
     assert done.returncode == 0, f"{command}\n{done.stderr}"
+    assert not printed.strip() or printed.split() == done.stdout.split(), f"{command}\n{done.stdout}"
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import pytest
 
 from collab_sdk import Engine, Goal
 from collab_sdk.errors import InputError, UnknownNameError, UsageError
-from collab_sdk.tasks import BriefWriter, get_task, load_task, task_names
+from collab_sdk.tasks import BriefWriter, get_task, load_task, no_rows, task_names
 from collab_sdk.testing import FakeChatModel
 
 
@@ -70,7 +70,10 @@ def test_an_abg_coqa_row_opens_with_the_story_and_ends_with_the_question(tmp_pat
         "target_turn": {"turn_id": 3, "question": "Who won?", "answer": "Bea"},
         "history_turns": [{"turn_id": 2, "question": "Who ran?", "answer": "Ann and Bea"}],
         "ambiguity": "ambiguous",
-        "clarification_turn": {"question": "Which race?", "answers": [{"clr_ans": "The first."}]},
+        "clarification_turn": {
+            "question": "Which race?",
+            "answers": [{"clr_ans": "The first.", "org_ans": "Bea"}, {"clr_ans": "The last.", "org_ans": "Ann"}],
+        },
     }
     [conversation] = loaded("abg-coqa", [row], tmp_path)
     assert [message.role for message in conversation.messages] == ["user", "assistant", "user"]
@@ -78,6 +81,10 @@ def test_an_abg_coqa_row_opens_with_the_story_and_ends_with_the_question(tmp_pat
     assert conversation.messages[-1].content == "Who won?"
     assert conversation.metadata == {"ambiguous": True}
     assert "The first." in conversation.goal.text
+    assert conversation.goal.reference == "Bea", "the answer to what is meant"
+    clear = {**row, "ambiguity": "non_ambiguous", "clarification_turn": {}}
+    [conversation] = loaded("abg-coqa", [clear], tmp_path)
+    assert conversation.goal.reference == "Bea"
     errors = []
     assert loaded("abg-coqa", [{**row, "ambiguity": "maybe"}], tmp_path, on_error=errors.append) == []
     assert "non_ambiguous" in str(errors[0])
@@ -137,6 +144,37 @@ def test_a_data_set_that_cannot_be_had_points_to_the_local_file(monkeypatch):
 def test_tasks_that_are_on_no_hub_ask_for_a_file(task):
     with pytest.raises(UsageError, match="--data FILE"):
         next(iter(load_task(get_task(task), on_error=raise_)))
+
+
+def test_data_that_are_not_there_come_with_their_source_and_licence(tmp_path):
+    for task in ("abg-coqa", "bigcodebench-chat", "math-chat", "medium-docedit"):
+        with pytest.raises(InputError, match=r"nix.jsonl: cannot be read: .*https://.*(MIT|Apache-2.0|no licence)"):
+            next(load_task(get_task(task), tmp_path / "nix.jsonl", on_error=raise_))
+    with pytest.raises(UsageError, match=r"on no hub: give its file with --data FILE. Abg-CoQA is at https://"):
+        next(load_task(get_task("abg-coqa"), on_error=raise_))
+
+
+def test_a_file_of_another_task_is_recognised(tmp_path):
+    path = tmp_path / "rows.jsonl"
+    path.write_text(json.dumps({"title": "Dawn", "text": "Nobody slept."}))
+    others = [get_task(name) for name in task_names()]
+    error = str(no_rows(get_task("math-chat"), path, others))
+    assert (
+        "which reads problem or question, and answer or solution; its rows look like those of medium-docedit" in error
+    )
+    path.write_text("{}")
+    assert "look like" not in str(no_rows(get_task("math-chat"), path, others))
+
+
+def test_a_split_is_one_of_the_hub(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr("datasets.load_dataset", lambda name, **options: asked.append((name, options["split"])) or [])
+    assert list(load_task(get_task("math-chat"), split="train", on_error=raise_)) == []
+    assert list(load_task(get_task("math-chat"), on_error=raise_)) == []
+    assert asked == [("lighteval/MATH-Hard", "train"), ("lighteval/MATH-Hard", "test")]
+    for task, data in (("abg-coqa", None), ("math-chat", tmp_path / "rows.jsonl")):
+        with pytest.raises(UsageError, match="has none: leave --split out"):
+            next(iter(load_task(get_task(task), data, split="train", on_error=raise_)))
 
 
 def test_a_file_that_is_missing_is_named(tmp_path):

@@ -9,6 +9,8 @@ from typing import Any
 from collab_sdk.concurrency import run_sync
 from collab_sdk.errors import InputError, OutputError
 from collab_sdk.preferences import HoldOut, PreferenceExporter, held_out_share, is_held_out, opening_of
+from collab_sdk.scorer import MRScorer
+from collab_sdk.spec import ModelSpec
 from collab_sdk.training import (
     METRICS,
     TRAINED_AGAINST,
@@ -100,6 +102,11 @@ class RoundsTraining:
         """Laid out as it is trained, which an adapter is by its own template."""
         return self.options.base_bot if adapter is None else f"hf:{self.base.name}@{adapter}"
 
+    def _scorer(self, adapter: Path | None) -> MRScorer:
+        """With the model as it is, asked as the play says."""
+        bot = ModelSpec(name=self._bot(adapter), settings=self.play.scorer.rollout.settings)
+        return self.play.scorer.with_assistant(bot)
+
     def _sign(self) -> None:
         """Raises OutputError where the folder has another training; more rounds of the same one go on."""
         run = self._run
@@ -120,7 +127,7 @@ class RoundsTraining:
         if path.exists():
             return read_rollouts(path)
         folder.mkdir(parents=True, exist_ok=True)
-        scorer = self.play.scorer.with_assistant(self._bot(adapter))
+        scorer = self._scorer(adapter)
         rollouts = run_sync(
             aroll_out(
                 [history.conversation for history in self.histories],
@@ -146,8 +153,7 @@ class RoundsTraining:
         """Of a round, on the pairs of what was said in it."""
         pairs = folder / PAIRS
         if not pairs.exists():
-            scorer = self.play.scorer.with_assistant(self._bot(adapter))
-            exporter = PreferenceExporter(scorer, **asdict(self.play.rule))
+            exporter = PreferenceExporter(self._scorer(adapter), **asdict(self.play.rule))
             rollouts = read_rollouts(folder / CHATS)
             report = exporter.export(rollouts.conversations, pairs, hold_out=self._hold_out())
             if not report.written:

@@ -17,7 +17,9 @@ from support.cli import collab
 from support.fakes import chat
 
 from collab_sdk.demos import Shown
+from collab_sdk.files import beside
 from collab_sdk.messages import as_messages
+from collab_sdk.offline import sample_chats_path
 from collab_sdk.prompts import load_prompt
 from collab_sdk.simulator import END_OF_CONVERSATION
 
@@ -120,7 +122,7 @@ def test_a_model_is_taught_trained_on_pairs_of_its_own_replies_and_measured_befo
     assert list(result.figures) == ["base", "round 1"]
     assert all(set(measured) == set(STATISTICS) for measured in result.figures.values())
     assert (folder / "rounds" / "round-1" / "adapter" / "adapter_model.safetensors").exists()
-    assert (folder / "rounds" / "round-1" / "prefs.turns.jsonl").exists()
+    assert beside(result.pairs, "turns").exists()
     assert result.picture.read_bytes().startswith(b"\x89PNG")
     assert list(result.conversations) == ["base", "round 1"]
     assert len({messages[0] for messages in result.conversations.values()}) == 1
@@ -128,12 +130,16 @@ def test_a_model_is_taught_trained_on_pairs_of_its_own_replies_and_measured_befo
 
 @pytest.mark.slow
 def test_the_demo_prints_a_table_and_the_conversations_before_and_after(tmp_path, monkeypatch):
+    pairs = tmp_path / "prefs.jsonl"
+    collab("export-prefs", sample_chats_path(), "--limit", "1", "--model", "offline", "-o", pairs)
+
     def fake(folder, *, on_stage):
         on_stage("teaching")
         return Shown(
             figures={"base": {"success": 0.5, "tokens": 31.25}, "round 1": {"success": 0.95, "tokens": 27.0}},
             conversations={"base": as_messages(chat("a coffee", "okay , a latte .\x1b[2J"))},
             picture=folder / "picture.png",
+            pairs=pairs,
             note="of nobody",
         )
 
@@ -145,6 +151,8 @@ def test_the_demo_prints_a_table_and_the_conversations_before_and_after(tmp_path
     assert "\x1b" not in result.stdout
     assert "assistant  okay , a latte ." in result.stdout
     assert "teaching" in result.stderr
+    assert result.stdout.splitlines()[-1] == f"Report: {tmp_path / 'out' / 'report.html'} (open it in a browser)"
+    assert (tmp_path / "out" / "report.html").read_text().startswith("<!doctype html>")
 
 
 def test_without_the_train_extra_the_demo_says_what_to_install(tmp_path, monkeypatch):

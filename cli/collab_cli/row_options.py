@@ -1,0 +1,83 @@
+"""The options of commands that read the rows of a task, and the rows."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import click
+
+from collab_cli.options import LIMIT, Work
+from collab_cli.params import INPUT, Count, option
+from collab_cli.paths import ReadPath
+from collab_sdk import Conversation
+from collab_sdk.errors import InputError
+from collab_sdk.tasks import Selection, Task, get_task, load_task, no_rows, task_names
+
+DATA = [
+    option(
+        "--data",
+        type=ReadPath(dir_okay=False, path_type=Path),
+        metavar="FILE",
+        group=INPUT,
+        help="The task's rows, in the data set's schema, or chats.  [default: from the Hugging Face hub]",
+    ),
+    option(
+        "--split",
+        metavar="NAME",
+        group=INPUT,
+        help="Split of the data set on the hub, such as train.  [default: the task's own]",
+    ),
+]
+CHOICE = [
+    option(
+        "--skip",
+        type=Count(min=0),
+        default=0,
+        metavar="N",
+        group=INPUT,
+        help="Leave out the first N rows, such as those that another command took.",
+    ),
+    option("--shuffle", is_flag=True, group=INPUT, help="Take the rows in an order that --seed draws."),
+    option(
+        "--seed", type=Count(min=0), default=0, metavar="N", group=INPUT, help="Seed of --shuffle.", show_default=True
+    ),
+]
+ROW_OPTIONS = [*DATA, LIMIT, *CHOICE]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Rows:
+    """Which rows of which file or split are taken."""
+
+    data: Path | None
+    split: str | None
+    selection: Selection
+
+    @classmethod
+    def taken_out(cls, values: dict[str, Any], work: Work) -> Self:
+        """Those that a command's values name, without the options of ROW_OPTIONS afterwards."""
+        choice = {name: values.pop(name) for name in ("skip", "shuffle", "seed")}
+        selection = Selection(limit=work.limit, **choice)
+        data, split = values.pop("data"), values.pop("split")
+        source = click.get_current_context().get_parameter_source("split")
+        if data is not None and source is not click.core.ParameterSource.COMMANDLINE:
+            split = None  # a recipe's, in whose place this file is read
+        return cls(data=data, split=split, selection=selection)
+
+    def of(self, task: Task, on_error: Callable[[InputError], None]) -> list[Conversation]:
+        """Raises UsageError or InputError where there are none."""
+        seen = 0
+
+        def counted(row: Conversation) -> Conversation:
+            nonlocal seen
+            seen += 1
+            return row
+
+        loaded = map(counted, load_task(task, self.data, split=self.split, on_error=on_error))
+        if rows := list(self.selection.of(loaded, task)):
+            return rows
+        if seen:
+            where = str(self.data or task.name)
+            raise InputError(f"--skip {self.selection.skip} leaves none of its {seen:,} rows", where=where)
+        raise no_rows(task, self.data, map(get_task, task_names()))

@@ -1,0 +1,135 @@
+"""`collab tasks`: what is shown of each task, and its rows as chats for the commands that train."""
+
+import json
+
+import pytest
+from support.cli import collab
+
+from collab_sdk import read_conversations
+from collab_sdk.tasks import task_names
+
+MATHS = [{"question": f"What is {n} + {n}?", "answer": f"#### {2 * n}"} for n in range(1, 7)]
+
+
+def write(path, rows):
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def question(number, *, ambiguous):
+    reading = {"clr_ans": "The first.", "org_ans": "red"}
+    return {
+        "id": f"q-{number}",
+        "story": f"Story {number}. There were two books.",
+        "target_turn": {"question": "What colour was it?", "answer": "green"},
+        "history_turns": [],
+        "ambiguity": "ambiguous" if ambiguous else "non_ambiguous",
+        "clarification_turn": {"question": "Which?", "answers": [reading]} if ambiguous else {},
+    }
+
+
+@pytest.fixture
+def maths(tmp_path):
+    return write(tmp_path / "maths.jsonl", MATHS)
+
+
+@pytest.fixture
+def questions(tmp_path):
+    """Ambiguous ones first, as in the data set's own files."""
+    return write(tmp_path / "questions.jsonl", [question(n, ambiguous=n < 6) for n in range(12)])
+
+
+def test_every_task_is_listed_with_where_its_data_are_and_their_licence():
+    result = collab("tasks", "list")
+    assert result.exit_code == 0
+    for name in task_names():
+        assert f"{name}: " in result.stdout
+    assert "lighteval/MATH-Hard, split test" in result.stdout
+    assert "https://github.com/MeiqiGuo/AKBC2021-Abg-CoQA (MIT" in result.stdout
+
+
+def test_openings_are_chats_with_goals_that_begin_with_the_user(maths, tmp_path):
+    target = tmp_path / "openings.jsonl"
+    result = collab("tasks", "export", "math-chat", "--data", maths, "--model", "offline", "-o", target)
+    assert result.exit_code == 0, result.output
+    chats = list(read_conversations([target], unanswered=True))
+    assert [[message.role for message in chat.messages] for chat in chats] == [["user"]] * 6
+    assert [chat.goal.reference for chat in chats] == [str(2 * n) for n in range(1, 7)]
+    assert "Wrote 6 chats" in result.stderr
+    assert "assistant" not in result.stderr, "nobody but the user is asked"
+
+
+def test_played_conversations_become_pairs(maths, tmp_path):
+    chats, prefs = tmp_path / "chats.jsonl", tmp_path / "prefs.jsonl"
+    played = ("--play", "--exchanges", 2, "--limit", 4, "--model", "offline", "-o", chats)
+    assert collab("tasks", "export", "math-chat", "--data", maths, *played).exit_code == 0
+    assert all(1 <= len(list(chat.turns())) <= 2 for chat in read_conversations([chats]))
+    paper = ("--metric", "accuracy=1", "--metric", "interactivity=1", "--samples", 1, "--min-confidence", 0)
+    result = collab("export-prefs", chats, "--model", "offline", *paper, "-o", prefs)
+    assert result.exit_code == 0, result.output
+    assert prefs.read_text()
+
+
+def test_half_of_a_limit_is_ambiguous_and_no_model_is_needed(questions):
+    result = collab("tasks", "export", "abg-coqa", "--data", questions, "--limit", 4)
+    assert result.exit_code == 0, result.output
+    rows = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [row["metadata"]["ambiguous"] for row in rows] == [True, False, True, False]
+    assert rows[0]["goal"]["reference"] == "red"
+
+
+def test_evaluate_takes_both_kinds_too_in_the_order_of_the_seed(questions, tmp_path):
+    found = []
+    for more in ((), ("--shuffle",), ("--shuffle", "--seed", 1), ("--skip", 4)):
+        target = tmp_path / "result.json"
+        rows = ("-t", "abg-coqa", "--data", questions, "--limit", 4, *more)
+        assert collab("evaluate", "-a", "offline", "--model", "offline", *rows, "-o", target).exit_code == 0
+        [bot] = json.loads(target.read_text())["results"]
+        assert [chat["is_ambiguous"] for chat in bot["conversations"]].count(True) == 2
+        found.append({chat["conversation_id"] for chat in bot["conversations"]})
+    assert len(set(map(frozenset, found))) == 4
+    assert not found[0] & found[3]
+
+
+def test_a_dry_run_shows_who_would_be_asked_what(maths):
+    export = ("tasks", "export", "math-chat", "--data", maths, "--model", "openai/gpt-4o-mini", "--dry-run")
+    openings, played = collab(*export), collab(*export, "--play", "--exchanges", 3)
+    assert openings.exit_code == played.exit_code == 0
+    assert [line.split()[:2] for line in openings.stdout.splitlines()[1:]] == [["simulator", "6"], ["total", "6"]]
+    assert [line.split()[:2] for line in played.stdout.splitlines()[1:]] == [
+        ["assistant", "18"],
+        ["simulator", "18"],
+        ["total", "36"],
+    ]
+
+
+def test_a_second_run_asks_for_nothing_again(maths, tmp_path):
+    export = ("tasks", "export", "math-chat", "--data", maths, "--model", "offline", "--cache", tmp_path / "cache")
+    assert collab(*export, "-o", tmp_path / "a.jsonl").exit_code == 0
+    result = collab(*export, "-o", tmp_path / "b.jsonl")
+    assert (tmp_path / "a.jsonl").read_bytes() == (tmp_path / "b.jsonl").read_bytes()
+    [total] = [line for line in result.stderr.splitlines() if line.startswith("total")]
+    assert total.split()[1:3] == ["0", "6"], "no call, six from the cache"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("math-chat", "--data", "MATHS"), "It writes what the rows of math-chat lack"),
+        (("abg-coqa", "--data", "QUESTIONS", "--play"), "It writes what the rows of abg-coqa lack"),
+        (("math-chat", "--data", "QUESTIONS", "--model", "offline"), "its rows look like those of abg-coqa"),
+        (("math-chat", "--data", "MATHS", "--skip", "6"), "--skip 6 leaves none of its 6 rows"),
+        (("math-chat", "--data", "MATHS", "--split", "train"), "has none: leave --split out"),
+        (("abg-coqa", "--limit", "3"), "https://github.com/MeiqiGuo/AKBC2021-Abg-CoQA (MIT"),
+        (("logs", "--data", "MATHS"), "The rows of logs are chats already"),
+        (("maths-chat",), "Did you mean 'math-chat'?"),
+    ],
+)
+def test_what_cannot_be_exported_is_one_line_and_leaves_no_file(arguments, said, maths, questions, tmp_path):
+    places = {"MATHS": maths, "QUESTIONS": questions}
+    target = tmp_path / "out.jsonl"
+    result = collab("tasks", "export", *(places.get(one, one) for one in arguments), "-o", target)
+    assert result.exit_code == 1
+    [line] = [line for line in result.stderr.splitlines() if line.startswith("Error: ")]
+    assert said in line
+    assert not target.exists()
