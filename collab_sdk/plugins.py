@@ -191,14 +191,24 @@ def module_code(name: str) -> str:
 
 
 def _code_files(module: ModuleType) -> dict[str, Path]:
-    """By module name. What is installed there, and the standard library, are left out."""
+    """A module's file, and those of all that is loaded from its package, or else from its folder, by module name."""
     if not module.__file__:
         return {}
     own = Path(module.__file__).resolve()
     top = sys.modules.get(module.__name__.partition(".")[0], module)
     folder = Path(next(iter(top.__path__))).resolve() if hasattr(top, "__path__") else own.parent
+    files = {module.__name__: own, **loaded_from(folder)}
+    return {name: file for name, file in files.items() if file.is_file()}
+
+
+def loaded_from(folder: Path) -> dict[str, Path]:
+    """The files below a resolved folder that modules are loaded from, by module name.
+
+    What is installed there, the standard library and this package are left out.
+    """
     stdlib = Path(sysconfig.get_path("stdlib")).resolve()
-    files, within = {module.__name__: own}, f"{folder}{os.sep}"
+    files: dict[str, Path] = {}
+    within = f"{folder}{os.sep}"
     real_folder = cache(os.path.realpath)  # thousands of modules lie in hundreds of folders
     for name, loaded in list(sys.modules.items()):
         source = getattr(loaded, "__dict__", {}).get("__file__")  # as an attribute, torch's lazy modules raise
@@ -212,4 +222,4 @@ def _code_files(module: ModuleType) -> dict[str, Path]:
             continue
         if not INSTALLED.intersection(file.relative_to(folder.parent).parts):
             files[name] = file
-    return {name: file for name, file in files.items() if file.is_file()}
+    return files

@@ -8,6 +8,7 @@ from collab_sdk.jobs.jobs import (
     ScoreJob,
     build_rollout,
     build_scorer,
+    code_digest,
     logs_of_users,
     roles_of,
 )
@@ -22,6 +23,7 @@ __all__ = [
     "ScoreJob",
     "build_rollout",
     "build_scorer",
+    "code_digest",
     "dumps",
     "error_of",
     "error_row",

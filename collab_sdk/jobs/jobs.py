@@ -101,7 +101,7 @@ class ScoreJob:
         made = {**scorer.made_with, "pairs": asdict(self.spec.pairs)}
         if None in made["models"].values() or "code" in made:
             return None
-        return {"job": type(self).__name__, "made_with": made, "code": _code()}
+        return {"job": type(self).__name__, "made_with": made, "code": code_digest()}
 
     @staticmethod
     def is_whole(scores: Iterable[MRScore]) -> bool:
@@ -197,7 +197,7 @@ JOBS: Mapping[str, type[ScoreJob] | type[ExportJob] | type[EvaluateJob]] = {
 
 
 @cache
-def _code() -> str:
+def code_digest() -> str:
     """A digest of this package: its rules and prompts decide outcomes too."""
     digest = hashlib.sha256()
     for path in sorted(Path(__file__).parents[1].rglob("*")):

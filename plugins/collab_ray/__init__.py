@@ -18,15 +18,18 @@ def open_runner(engine: Engine, spec: RunnerSpec, cache: str) -> Iterator[Runner
     Raises RunnerError where there is no cluster, or one of other versions; UsageError for a cache that its machines
     cannot share.
     """
-    from collab_ray.cluster import connected, set_environment
+    from collab_ray.cluster import connected, environment
 
-    set_environment(spec)
-    try:
-        import ray
-    except ImportError:
-        raise MissingExtraError.of("--runner ray needs Ray", "ray") from None
-    del ray
-    from collab_ray.runner import RayRunner
+    with environment(spec):
+        try:
+            import ray
+        except ImportError:
+            raise MissingExtraError.of("--runner ray needs Ray", "ray") from None
+        del ray
+        from collab_ray.runner import RayRunner
 
-    with connected(spec, cache, engine.limits.concurrency) as cluster, closing(RayRunner(engine, cluster)) as runner:
-        yield runner
+        with (
+            connected(spec, cache, engine.limits.concurrency) as cluster,
+            closing(RayRunner(engine, cluster)) as runner,
+        ):
+            yield runner

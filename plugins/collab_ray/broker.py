@@ -1,10 +1,14 @@
 """The limits that all workers of a run share, handed out in leases.
 
 A client reports every fraction of a second what became of its calls and how many more it wants to make, and is told
-how many it may: no call waits for a message of its own. A client gives back what it was lent and has not used; from one
-that no longer reports, it is taken.
+how many it may: no call waits for a message of its own. A client gives back what it was lent and has not used.
+
+Each process of a client has an account of its own, under a name that no other process ever has. Its totals are those of
+its whole life, so a client that was silent for a while goes on with its own account: what it did is neither forgotten
+nor counted twice.
 """
 
+import hmac
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -13,8 +17,8 @@ from collab_sdk.engine import AdaptiveLimit, Usage
 from collab_sdk.jobs import dumps, loads
 from collab_sdk.spec import Limits
 
-LEASE_SECONDS = 15.0
-"""Seconds after which a client that does not report is taken for dead."""
+STALE_SECONDS = 5.0
+"""Seconds after which a client starts no call on a grant that was not renewed: others may soon have it."""
 MIN_INTERVAL, MAX_INTERVAL = 0.05, 0.5
 """Seconds between two reports of a client."""
 MAX_REPORTS_PER_SECOND = 400
@@ -84,83 +88,106 @@ class Grant:
 
 
 class Coordinator:
-    """The one actor of a run that all workers report to."""
+    """The one actor of a run that all workers report to. It answers nobody who does not know the secret of the run."""
 
-    def __init__(self, limits: str) -> None:
+    def __init__(self, limits: str, secret: str) -> None:
         self._broker = RateBroker(loads(Limits, limits), clock=time.monotonic)
+        self._secret = secret
 
-    def report(self, name: str, incarnation: str, report: str) -> str:
-        return dumps(self._broker.report(name, incarnation, loads(Report, report)))
+    def report(self, secret: str, incarnation: str, report: str) -> str:
+        self._check(secret)
+        return dumps(self._broker.report(incarnation, loads(Report, report)))
 
-    def release_all(self) -> None:
-        self._broker.release_all()
+    def died(self, secret: str, incarnation: str) -> None:
+        self._check(secret)
+        self._broker.died(incarnation)
 
-    def usage(self) -> str:
+    def usage(self, secret: str) -> str:
+        self._check(secret)
         return dumps(self._broker.usage())
 
-    def missing(self) -> int:
+    def missing(self, secret: str) -> int:
+        self._check(secret)
         return self._broker.missing()
+
+    def _check(self, secret: str) -> None:
+        if not hmac.compare_digest(secret.encode(), self._secret.encode()):
+            raise PermissionError("Only the workers of a run may talk to its coordinator.")
 
 
 class RateBroker:
-    """Shares `limits` among clients. Budgets are exact: what a dead client was lent counts as spent."""
+    """Shares `limits` among clients. Budgets are exact: what a dead client was lent counts as spent.
+
+    The slots of a client that is silent are lent again once no call of it can be in flight any more: it starts none
+    after STALE_SECONDS, and a call takes at most the timeout of `limits`. Its process may still be there then, and may
+    report again.
+    """
 
     def __init__(self, limits: Limits, *, clock: Callable[[], float]) -> None:
+        self.lease_seconds = STALE_SECONDS + limits.timeout
+        """Seconds of silence after which a client has nothing in flight."""
         self._limits = limits
         self._clock = clock
         self._endpoints: dict[str, _SharedEndpoint] = {}
-        self._clients: dict[str, _Client] = {}
-        self._retired = _Client(seen=0.0)
-        """The totals of all clients that are gone."""
+        self._accounts: dict[str, _Account] = {}
 
-    def report(self, name: str, incarnation: str, report: Report) -> Grant:
-        """Takes in the report of the process `incarnation` of the client `name`; returns what it may do now."""
+    def report(self, incarnation: str, report: Report) -> Grant:
+        """Takes in the report of a client's process; returns what it may do now."""
         now = self._clock()
-        client = self._clients.get(name)
-        if client is not None and client.incarnation != incarnation:  # it died and was started again
-            self._retire(name)
-        for each in [
-            each for each, known in self._clients.items() if now - known.seen > LEASE_SECONDS and each != name
-        ]:
-            self._retire(each)
-        client = self._clients.setdefault(name, _Client(seen=now, incarnation=incarnation))
-        client.seen, client.report = now, report
-        spent = self._lend(client)
-        interval = min(MAX_INTERVAL, max(MIN_INTERVAL, len(self._clients) / MAX_REPORTS_PER_SECOND))
+        account = self._accounts.setdefault(incarnation, _Account())
+        account.seen, account.report = now, report
+        for name, each in self._accounts.items():
+            if not each.is_closed and now - each.seen > self.lease_seconds:
+                self._close(name)
+        if account.has_died:  # its node came back after it was given up
+            endpoints = dict.fromkeys(report.endpoints, EndpointGrant(slots=0, spacing=0.0))
+            return Grant(endpoints=endpoints, lent=account.lent, spent=None, interval=MAX_INTERVAL)
+        account.is_closed = False
+        spent = self._lend(account)
+        living = sum(not each.is_closed for each in self._accounts.values())
+        interval = min(MAX_INTERVAL, max(MIN_INTERVAL, living / MAX_REPORTS_PER_SECOND))
         until = now + 2 * interval + START_HORIZON
-        grants = {key: self._endpoint(key).grant(name, seen, now, until) for key, seen in report.endpoints.items()}
-        return Grant(endpoints=grants, lent=client.lent, spent=spent, interval=interval)
+        grants = {
+            key: self._endpoint(key).grant(incarnation, seen, now, until) for key, seen in report.endpoints.items()
+        }
+        return Grant(endpoints=grants, lent=account.lent, spent=spent, interval=interval)
 
-    def release_all(self) -> None:
-        """Retires all clients, which are done: what they were lent and did not use can be lent again."""
-        for name, client in list(self._clients.items()):
-            client.lent = client.report.calls
-            self._retire(name)
+    def died(self, incarnation: str) -> None:
+        """Closes the account of a process that is certainly gone: its slots can be lent again at once."""
+        self._accounts.setdefault(incarnation, _Account()).has_died = True
+        self._close(incarnation)
 
     def usage(self) -> dict[str, Usage]:
-        """Returns the usage of all clients, retired ones included, by role."""
+        """Returns the usage of all clients, dead ones included, by role."""
         totals: dict[str, Usage] = {}
-        for client in (self._retired, *self._clients.values()):
-            for role, usage in client.report.usage.items():
+        for account in self._accounts.values():
+            for role, usage in account.report.usage.items():
                 totals[role] = totals.get(role, Usage()) + usage
         return totals
 
     def missing(self) -> int:
-        """Returns how many samples all clients, retired ones included, have lost."""
-        return sum(client.report.missing for client in (self._retired, *self._clients.values()))
+        """Returns how many samples all clients, dead ones included, have lost."""
+        return sum(account.report.missing for account in self._accounts.values())
+
+    def _close(self, incarnation: str) -> None:
+        self._accounts[incarnation].is_closed = True
+        for endpoint in self._endpoints.values():
+            endpoint.leases.pop(incarnation, None)
 
     def _endpoint(self, key: str) -> "_SharedEndpoint":
         if key not in self._endpoints:
             self._endpoints[key] = _SharedEndpoint(self._limits, self._clock)
         return self._endpoints[key]
 
-    def _lend(self, client: "_Client") -> str | None:
+    def _lend(self, account: "_Account") -> str | None:
         """Lends calls, as many as are wanted and left. Returns which budget is spent, if there will be no more."""
-        client.lent = client.report.lent
-        limits, everyone = self._limits, (self._retired, *self._clients.values())
+        account.lent = account.report.lent
+        limits, everyone = self._limits, self._accounts.values()
+        if limits.max_calls is None and limits.max_usd is None:
+            return None
         lent = sum(each.lent for each in everyone)
-        called = sum(each.report.calls for each in everyone)
-        more, spent = client.report.wanted, None
+        called = sum(each.called for each in everyone)
+        more, spent = account.report.wanted, None
         if limits.max_calls is not None:
             more = min(more, limits.max_calls - lent)
             if called >= limits.max_calls:
@@ -169,36 +196,35 @@ class RateBroker:
             usd = sum(each.report.usd for each in everyone)
             priced = sum(each.report.priced for each in everyone)
             mean = usd / priced if priced else 0.0
-            finished = sum(each.report.finished for each in everyone)
+            finished = sum(each.finished for each in everyone)
             if mean:
                 more = min(more, int((limits.max_usd - usd) / mean) - (lent - finished))
             if usd >= limits.max_usd or usd + mean * (called - finished + 1) > limits.max_usd:
                 more, spent = 0, f"The limit of ${limits.max_usd:g} is reached (${usd:.4f} spent)."
-        client.lent += max(0, more)
-        return spent if client.report.wanted else None
-
-    def _retire(self, name: str) -> None:
-        client, total = self._clients.pop(name), self._retired
-        total.lent += client.lent
-        total.report.calls += client.lent  # whatever it was lent may have been called
-        total.report.finished += client.lent  # and what has no price by now will get none
-        total.report.usd += client.report.usd
-        total.report.priced += client.report.priced
-        total.report.missing += client.report.missing
-        roles = {*total.report.usage, *client.report.usage}
-        total.report.usage = {
-            role: total.report.usage.get(role, Usage()) + client.report.usage.get(role, Usage()) for role in roles
-        }
-        for endpoint in self._endpoints.values():
-            endpoint.leases.pop(name, None)
+        account.lent += max(0, more)
+        return spent if account.report.wanted else None
 
 
 @dataclass(kw_only=True, slots=True)
-class _Client:
-    seen: float
-    incarnation: str = ""
+class _Account:
+    """What one process of a client has said last, and what it was lent."""
+
+    seen: float = 0.0
     lent: int = 0
     report: Report = field(default_factory=Report)
+    is_closed: bool = False
+    """Whether it has nothing in flight, as far as one can know: it died, or was silent for long."""
+    has_died: bool = False
+
+    @property
+    def called(self) -> int:
+        """Of one that is gone whatever it was lent may have been called."""
+        return self.lent if self.is_closed else self.report.calls
+
+    @property
+    def finished(self) -> int:
+        """What has no price when its process is gone will get none."""
+        return self.lent if self.is_closed else self.report.finished
 
 
 @dataclass(kw_only=True, slots=True)

@@ -5,12 +5,10 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 
-from collab_ray.broker import LEASE_SECONDS, MAX_INTERVAL, MIN_INTERVAL, EndpointReport, Grant, Report
+from collab_ray.broker import MAX_INTERVAL, MIN_INTERVAL, STALE_SECONDS, EndpointReport, Grant, Report
 from collab_sdk.engine import Admission, Ledger, Sleep
 from collab_sdk.errors import BudgetError
 
-STALE_SECONDS = LEASE_SECONDS / 3
-"""Seconds after which no call is started on a grant that was not renewed: others may soon have it."""
 MAX_START_DELAY = 0.05
 """Seconds by which a start may be late; a later one would crowd those after it."""
 
@@ -167,10 +165,16 @@ class RateClient:
                 endpoint, now = self._endpoints[key], self._clock()
                 lent = endpoint.concurrency
                 lent.slots, lent.spacing, lent.good_until = granted.slots, granted.spacing, sent + STALE_SECONDS
-                endpoint.rate_limit.assign(now + start for start in granted.starts)
+                if now < lent.good_until:  # else this process was stopped meanwhile, and the times are long past
+                    endpoint.rate_limit.assign(now + start for start in granted.starts)
                 endpoint.admission.wake()
             self.budget.renew(grant.lent, grant.spent)
             self._interval = grant.interval
+
+    async def close(self) -> None:
+        """Gives back what was lent and is not used. Nothing may call any more."""
+        self.budget.lent = min(self.budget.lent, self.budget.calls)
+        await self.report()
 
     @property
     def _is_busy(self) -> bool:

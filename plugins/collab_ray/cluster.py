@@ -10,7 +10,9 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
+from collab_ray.node import runtime_env
 from collab_sdk.cache import URL
 from collab_sdk.errors import RunnerError, UsageError
 from collab_sdk.spec import RunnerSpec
@@ -36,21 +38,53 @@ ENVIRONMENT = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Cluster:
-    """Where the work is done."""
+    """Where the work is done. What its methods say changes as machines join and leave; each asks Ray."""
 
     node: str
     """The id of this machine's node."""
-    workers: int
+    requested: int | None
+    """How many workers the user asks for."""
+    concurrency: int
     cache: str
     """What the workers pass to `open_cache`."""
+    is_own: bool
+    """Whether it is a Ray of our own on this machine: its workers have our files and variables."""
+
+    def nodes(self) -> list[dict[str, Any]]:
+        """Those that live, as Ray describes them."""
+        import ray
+
+        return [node for node in ray.nodes() if node["Alive"]]
+
+    def cpus(self) -> int:
+        import ray
+
+        return int(ray.cluster_resources().get("CPU", 0))
+
+    def free_cpus(self) -> float:
+        import ray
+
+        return float(ray.available_resources().get("CPU", 0.0))
+
+    def workers(self) -> int:
+        """How many there should be: as asked for, or else by CPUs and limits."""
+        return self.requested or max(1, min(self.cpus(), self.concurrency // CALLS_PER_WORKER))
 
 
-def set_environment(spec: RunnerSpec) -> None:
+@contextmanager
+def environment(spec: RunnerSpec) -> Iterator[None]:
+    """What Ray reads when it is imported and started, for as long as the run lasts."""
+    values = dict(ENVIRONMENT)
     if _address(spec) is None:
         # Makes a Ray of our own listen on loopback only, whatever the variable's name says.
-        os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
-    for name, value in ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
+        values["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
+    added = {name: value for name, value in values.items() if name not in os.environ}
+    os.environ.update(added)
+    try:
+        yield
+    finally:
+        for name in added:
+            os.environ.pop(name, None)
 
 
 @contextmanager
@@ -58,10 +92,12 @@ def connected(spec: RunnerSpec, cache: str, concurrency: int) -> Iterator[Cluste
     """Raises RunnerError for a cluster that does not answer or has other versions, UsageError for a wrong option."""
     import ray
 
+    if not URL.match(cache):
+        cache = os.path.abspath(cache)  # noqa: PTH100
+        os.makedirs(cache, mode=0o700, exist_ok=True)  # noqa: PTH103 - that workers can tell whether they have the same
     started_here = not ray.is_initialized()
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), _silent(logging.getLogger("ray")):
         warnings.filterwarnings("ignore", module=r"ray\b")
-        logging.getLogger("ray").setLevel(logging.CRITICAL)
         address = _address(spec)
         if address is not None:
             _check_address(address)
@@ -70,15 +106,29 @@ def connected(spec: RunnerSpec, cache: str, concurrency: int) -> Iterator[Cluste
         if started_here:
             _connect(address, spec)
         try:
-            nodes = [node for node in ray.nodes() if node["Alive"]]
-            _check_cache(cache, {node["NodeManagerHostname"] for node in nodes})
-            cpus = int(ray.cluster_resources().get("CPU", 1))
-            workers = spec.workers or max(1, min(cpus, concurrency // CALLS_PER_WORKER))
-            shared = cache if URL.match(cache) else os.path.abspath(cache)  # noqa: PTH100
-            yield Cluster(node=ray.get_runtime_context().get_node_id(), workers=workers, cache=shared)
+            cluster = Cluster(
+                node=ray.get_runtime_context().get_node_id(),
+                requested=spec.workers,
+                concurrency=concurrency,
+                cache=cache,
+                is_own=started_here and address is None,
+            )
+            _check_cache(cache, {node["NodeManagerHostname"] for node in cluster.nodes()})
+            yield cluster
         finally:
             if started_here:
                 ray.shutdown()
+
+
+@contextmanager
+def _silent(logger: logging.Logger) -> Iterator[None]:
+    """What ends a run is said in our words."""
+    before = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 def _connect(address: str | None, spec: RunnerSpec) -> None:
@@ -95,6 +145,8 @@ def _connect(address: str | None, spec: RunnerSpec) -> None:
         "object_store_memory": OBJECT_STORE_BYTES,
         "include_dashboard": spec.dashboard,
     }
+    # A job that was submitted to the cluster has a runtime environment already, for all that it starts.
+    carried = {} if "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ else {"runtime_env": runtime_env()}
     problem: Exception | None = None
     for _ in range(START_ATTEMPTS):
         try:
@@ -104,7 +156,7 @@ def _connect(address: str | None, spec: RunnerSpec) -> None:
                     address=address or "local",
                     log_to_driver=False,
                     logging_level=logging.CRITICAL,
-                    **({} if address else own),
+                    **(carried if address else own),
                 )
             return
         except Exception as error:

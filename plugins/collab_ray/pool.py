@@ -1,102 +1,262 @@
-"""The worker processes of a run: which of them has room, and what happens when one dies."""
+"""The worker processes of a run: how many there are, which of them gets a conversation, and what follows a death."""
 
 import asyncio
 import json
-from dataclasses import dataclass, field
+import warnings
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from itertools import count
 from typing import Any
 
 import ray
-from ray.exceptions import ObjectLostError, RayActorError
+from ray.exceptions import ActorUnavailableError, ObjectLostError, OutOfMemoryError, RayActorError
 
+from collab_ray.cluster import Cluster
 from collab_ray.worker import Worker
 from collab_sdk.errors import CollabError, RunnerError
 from collab_sdk.jobs import error_of
 
 MAX_DEATHS = 3
 """Of processes, after which the conversation that they were working on is given up, or the worker that never starts."""
-WORKER_DIED = (RayActorError, ObjectLostError)
+MAX_IN_VAIN = 20
+"""Processes that die, beyond two of each worker, without an outcome of any conversation: then the run ends."""
+GROWTH_INTERVAL = 1.0
+"""Seconds between two looks at how many CPUs the cluster has."""
+PATIENCE = 10.0
+"""Seconds after which it is said that workers wait for CPUs, and the work begins without them."""
+WORKER_CPUS, ALONE_CPUS = 0.99, 0.01
+"""What is left of a worker's CPU is room for the process of conversations that go alone, on any node with CPUs."""
+WORKER_DIED = (RayActorError, ObjectLostError, OutOfMemoryError)
 
 
 @dataclass(eq=False, kw_only=True, slots=True)
 class _Process:
     actor: Any
-    died: asyncio.Event = field(default_factory=asyncio.Event)
+    node: str = ""
+    """The id of Ray's."""
+    host: str = ""
+    conversations: int = 0
+    """In hand."""
+    is_lost: bool = False
+    """Whether nobody can know if it still runs."""
 
 
 class WorkerPool:
-    """Workers, each with up to `capacity` conversations. One that dies is replaced.
+    """Workers, as many as the cluster has room for. Each conversation goes to the one with the fewest in hand.
 
-    Its conversations begin again in any worker, from the cache. Nobody knows which of them killed it, if one did: those
-    with one death left go to a further process, one at a time, so that none is given up for what another does.
+    A worker that dies is replaced, and its conversations begin again in any other, from the cache. Nobody knows which
+    of them killed it, if one did: those with two deaths go to a process of their own, one at a time, so that none is
+    given up for what another does. That a machine is lost is no fault of a conversation's.
     """
 
-    def __init__(self, setup: str, coordinator: Any, *, capacity: int) -> None:
-        self._setup = setup
+    def __init__(self, setup: str, coordinator: Any, secret: str, *, cluster: Cluster, at_once: int) -> None:
+        self._arguments = (setup, coordinator, secret)
         self._coordinator = coordinator
-        self._capacity = capacity
-        self._room: asyncio.Queue[_Process] = asyncio.Queue()
-        """A process for each further conversation that it can take."""
-        self._quarantine: asyncio.Queue[_Process] = asyncio.Queue()
-        self._quarantined = asyncio.Event()
-        self._processes: dict[str, _Process] = {}
-        # Replaced by `keep_running`, not restarted by Ray: a call that died is then an error here, and is counted.
+        self._secret = secret
+        self._cluster = cluster
+        self._ready: list[_Process] = []
+        self._alone: list[_Process] = []
+        """The process for conversations that go alone, if it is ready."""
+        self._changed = asyncio.Condition()
+        self._one_alone = asyncio.Lock()
+        self._needs_alone = asyncio.Event()
+        self._may_begin = asyncio.Event()
+        """Whether the workers that the run begins with are all like the command."""
+        self._started: set[str] = set()
+        self._wanted, self._in_vain = 0, 0
+        self._unfit: set[str] = set()
+        """Nodes that are left out."""
+        self._named: set[str] = set()
+        """Nodes of which something was said."""
+        # Replaced by `_keep_running`, not restarted by Ray: a call that died is then an error here, and is counted.
         self._actor: Any = ray.remote(
-            num_cpus=1, max_restarts=0, max_concurrency=capacity + 3, scheduling_strategy="SPREAD"
+            num_cpus=WORKER_CPUS,
+            max_restarts=0,
+            max_concurrency=at_once + 3,
+            scheduling_strategy="SPREAD",
         )(Worker)
 
     async def work(self, order: int, conversation: str) -> list[Any]:
         """Returns what `Worker.work` does. Raises CollabError if its processes keep dying."""
-        for deaths in range(MAX_DEATHS):
-            room = self._room
-            if deaths == MAX_DEATHS - 1:
-                room = self._quarantine
-                self._quarantined.set()
-            while (process := await room.get()).died.is_set():
-                pass
+        await self._may_begin.wait()
+        deaths = 0
+        while deaths < MAX_DEATHS - 1:
+            process = await self._next(self._ready)
             try:
-                reply: list[Any] = json.loads(await process.actor.work.remote(order, conversation))
-            except WORKER_DIED:
-                process.died.set()
-            else:
-                room.put_nowait(process)
-                return reply
-        raise CollabError(f"The process that worked on this conversation died {MAX_DEATHS} times.")
+                return await self._done_by(process, order, conversation)
+            except WORKER_DIED as error:
+                deaths += not await self._is_machine_lost(process, error)
+        self._needs_alone.set()
+        async with self._one_alone:
+            while True:
+                process = await self._next(self._alone)
+                try:
+                    return await self._done_by(process, order, conversation)
+                except WORKER_DIED as error:
+                    if not await self._is_machine_lost(process, error):
+                        raise CollabError(
+                            f"The process that worked on this conversation died {MAX_DEATHS} times. The last time it "
+                            f"had nothing else in hand: {_cause(error)}"
+                        ) from None
 
-    async def keep_running(self, number: int) -> None:
-        """Runs a worker, and another in its place whenever it dies. Raises what keeps it from its work."""
-        await self._keep_running(self._actor, str(number), self._room, self._capacity)
-
-    async def keep_quarantine(self) -> None:
-        """Runs the process for conversations that may have killed others, once there is one."""
-        await self._quarantined.wait()
-        await self._keep_running(self._actor.options(num_cpus=0), "quarantine", self._quarantine, 1)
-
-    async def _keep_running(self, kind: Any, name: str, room: asyncio.Queue[_Process], capacity: int) -> None:
-        failed = 0
-        while True:
-            # By this name the coordinator knows that the leases of the one that died are free.
-            actor = kind.remote(self._setup, self._coordinator, name)
-            process = _Process(actor=actor)
-            try:
-                if (error := await actor.open.remote()) is not None:
-                    raise error_of(error)
-                failed = 0
-                self._processes[name] = process
-                for _ in range(capacity):
-                    room.put_nowait(process)
-                await actor.stay.remote()
-            except WORKER_DIED:
-                failed += 1
-                if failed == MAX_DEATHS:
-                    raise RunnerError(
-                        f"A worker died {MAX_DEATHS} times while it was starting: is there too little memory, or does "
-                        "a module of a bot end the process?"
-                    ) from None
-            finally:
-                process.died.set()
-                ray.kill(actor)
+    async def keep_running(self) -> None:
+        """Runs as many workers as the cluster has room for, and more as it grows. Raises what keeps them from work."""
+        self._wanted = await asyncio.to_thread(self._cluster.workers)
+        room = await asyncio.to_thread(self._cluster.cpus)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._keep_alone())
+            tasks.create_task(self._watch_start(min(self._wanted, max(1, room))))
+            running = 0
+            while True:
+                while running < self._wanted:
+                    tasks.create_task(self._keep_running(f"worker-{running}", self._ready))
+                    running += 1
+                await asyncio.sleep(GROWTH_INTERVAL)
+                self._wanted = max(self._wanted, await asyncio.to_thread(self._cluster.workers))
 
     async def settle(self) -> None:
         """Has every worker end what it is doing, keep what was paid for, and report it."""
-        settling = (process.actor.settle.remote() for process in self._processes.values())
+        settling = (process.actor.settle.remote() for process in (*self._ready, *self._alone))
         await asyncio.gather(*settling, return_exceptions=True)
+
+    async def _next(self, ready: list[_Process]) -> _Process:
+        """The process with the fewest conversations in hand."""
+        async with self._changed:
+            await self._changed.wait_for(lambda: ready)
+        return min(ready, key=lambda process: process.conversations)
+
+    async def _done_by(self, process: _Process, order: int, conversation: str) -> list[Any]:
+        process.conversations += 1
+        try:
+            reply: list[Any] = json.loads(await process.actor.work.remote(order, conversation))
+        except RayActorError as error:
+            self._forget(process)
+            if isinstance(error, ActorUnavailableError):
+                process.is_lost = True
+                ray.kill(process.actor)  # it is not relied on any more, even if it can be reached again
+            raise
+        finally:
+            process.conversations -= 1
+        self._in_vain = 0
+        return reply
+
+    def _forget(self, process: _Process) -> None:
+        """Gives it no further conversation."""
+        for ready in (self._ready, self._alone):
+            if process in ready:
+                ready.remove(process)
+
+    async def _is_machine_lost(self, process: _Process, error: Exception) -> bool:
+        """Whether a process is gone with its machine, or with the way there, and not of itself."""
+        if process.is_lost or isinstance(error, ActorUnavailableError):
+            return True
+        if not process.node:
+            return False
+        alive = await asyncio.to_thread(self._cluster.nodes)
+        return process.node not in {node["NodeID"] for node in alive}
+
+    async def _watch_start(self, begin_with: int) -> None:
+        """Lets the work begin once the first workers are checked. Says so where there is no room for them."""
+        try:
+            async with asyncio.timeout(PATIENCE), self._changed:
+                await self._changed.wait_for(lambda: len(self._started) >= begin_with)
+            self._may_begin.set()
+            await asyncio.sleep(PATIENCE if len(self._started) < self._wanted else 0)
+        except TimeoutError:
+            pass
+        if (missing := self._wanted - len(self._started)) > 0 and not self._cluster.is_own:
+            cpus, free = await asyncio.to_thread(lambda: (self._cluster.cpus(), self._cluster.free_cpus()))
+            warnings.warn(
+                f"{missing} of {self._wanted} Ray workers have not started after {PATIENCE:g} s: the cluster has "
+                f"{cpus} CPUs, {free:.0f} of them free. They start when CPUs join or get free; a smaller "
+                "--ray-workers asks for fewer.",
+                stacklevel=2,
+            )
+        async with self._changed:
+            await self._changed.wait_for(lambda: self._started)
+        self._may_begin.set()
+
+    async def _keep_alone(self) -> None:
+        await self._needs_alone.wait()
+        await self._keep_running("alone", self._alone, num_cpus=ALONE_CPUS)
+
+    async def _keep_running(self, name: str, ready: list[_Process], **options: Any) -> None:
+        """Runs a worker, and another in its place whenever it dies."""
+        failed = 0
+        for number in count(1):
+            async with self._running(f"{name}-{number}", options) as process:
+                try:
+                    opened = await process.actor.open.remote()
+                    process.node, process.host = opened["node"], opened["host"]
+                    if opened["error"] is not None:
+                        await self._leave_out(process, error_of(opened["error"]))
+                        continue
+                    failed = 0
+                    async with self._changed:
+                        ready.append(process)
+                        if ready is self._ready:
+                            self._started.add(name)
+                        self._changed.notify_all()
+                    await process.actor.stay.remote()
+                except WORKER_DIED as error:
+                    process.is_lost = await self._is_machine_lost(process, error)
+                    failed += not process.node
+                    self._give_up_after(failed, process, error)
+
+    @asynccontextmanager
+    async def _running(self, incarnation: str, options: dict[str, Any]) -> AsyncIterator[_Process]:
+        if self._unfit:
+            options = {**options, "label_selector": {"ray.io/node-id": f"!in({','.join(sorted(self._unfit))})"}}
+        process = _Process(actor=self._actor.options(**options).remote(*self._arguments, incarnation))
+        try:
+            yield process
+        finally:
+            self._forget(process)
+            ray.kill(process.actor)
+            if not process.is_lost:  # its calls end with it: others can have its slots at once
+                self._coordinator.died.remote(self._secret, incarnation)
+
+    def _give_up_after(self, failed: int, process: _Process, error: Exception) -> None:
+        """Raises RunnerError where further processes would only die too."""
+        if failed == MAX_DEATHS:
+            raise RunnerError(
+                f"A worker died {MAX_DEATHS} times while it was starting: is there too little memory, or does a module "
+                "of a bot end the process?"
+            ) from None
+        if process.is_lost:
+            self._warn_of(
+                process,
+                f"The worker on {process.host or 'a node'} is lost: its machine does not answer. Its conversations "
+                "begin again elsewhere; calls that it had in flight may be paid twice.",
+            )
+            return
+        self._in_vain += 1
+        if self._in_vain >= 2 * self._wanted + MAX_IN_VAIN:
+            raise RunnerError(
+                f"{self._in_vain} processes died one after the other, and no conversation was finished: "
+                f"{_cause(error)} What was paid for is kept."
+            ) from None
+
+    async def _leave_out(self, process: _Process, error: CollabError) -> None:
+        """Raises `error` where the run has not begun, or has no other node; else does without the node."""
+        self._unfit.add(process.node)
+        alive = await asyncio.to_thread(self._cluster.nodes)
+        others = [node for node in alive if node["Resources"].get("CPU") and node["NodeID"] not in self._unfit]
+        if not self._may_begin.is_set() or not others:
+            raise error
+        self._warn_of(process, f"{error} Others go on without it.")
+
+    def _warn_of(self, process: _Process, text: str) -> None:
+        """Once for each node."""
+        if process.node not in self._named:
+            self._named.add(process.node)
+            warnings.warn(text, stacklevel=2)
+
+
+def _cause(error: Exception) -> str:
+    """Why a process died, as far as Ray knows."""
+    said = str(error)
+    if isinstance(error, OutOfMemoryError) or "OOM" in said.partition("common causes")[0]:
+        return "it took more memory than its machine has."
+    return "a crash in native code, too little memory, or a call that ends the process."

@@ -2,10 +2,10 @@
 
 import asyncio
 import os
+import secrets
 from collections.abc import AsyncIterator, Iterable
 from contextlib import aclosing, suppress
 from itertools import count
-from math import ceil
 from typing import Any, TypeVar
 
 import ray
@@ -14,6 +14,7 @@ from ray.exceptions import RayError
 import collab_sdk
 from collab_ray.broker import Coordinator
 from collab_ray.cluster import Cluster
+from collab_ray.node import claims_of
 from collab_ray.pool import WorkerPool
 from collab_ray.worker import BROKEN, VALUE, WorkerSetup
 from collab_sdk.engine import Engine, Usage
@@ -40,14 +41,13 @@ class RayRunner:
     def __init__(self, engine: Engine, cluster: Cluster) -> None:
         self._engine = engine
         self._cluster = cluster
-        # Named, so that `ray list actors` shows it, and not detached: it ends when this process does. It is not
+        self._secret = secrets.token_hex(32)
+        # Neither named nor detached: nobody else can look it up, and it ends when this process does. It is not
         # restarted either: the new one would not know what was spent.
         actor: Any = ray.remote(num_cpus=0, max_restarts=0, label_selector={"ray.io/node-id": cluster.node})(
             Coordinator
         )
-        self._coordinator = actor.options(name=f"collab-coordinator-{os.getpid()}-{id(self)}").remote(
-            dumps(engine.limits)
-        )
+        self._coordinator = actor.remote(dumps(engine.limits), self._secret)
 
     def close(self) -> None:
         ray.kill(self._coordinator)
@@ -58,8 +58,7 @@ class RayRunner:
         if kind not in JOBS:
             raise UsageError(f"Ray's workers do not know the job {kind}. Known: {', '.join(JOBS)}.")
         open_at_once = SPARE * max(2, self._engine.limits.concurrency)
-        capacity = ceil(open_at_once / self._cluster.workers)
-        pool = WorkerPool(dumps(self._setup(job)), self._coordinator, capacity=capacity)
+        pool = self._pool(job, open_at_once)
         supervision = asyncio.create_task(self._supervise(pool))
 
         order = count()
@@ -93,11 +92,11 @@ class RayRunner:
             supervision.cancel()
             await asyncio.wait({supervision})  # until the workers are killed
             with suppress(RayError, TimeoutError):
-                await asyncio.wait_for(self._release(), SETTLE_TIMEOUT)
+                await asyncio.wait_for(self._update_usage(), SETTLE_TIMEOUT)
 
-    def _setup(self, job: Any) -> WorkerSetup:
-        return WorkerSetup(
-            version=collab_sdk.__version__,
+    def _pool(self, job: Any, at_once: int) -> WorkerPool:
+        setup = WorkerSetup(
+            claims=claims_of(job.spec, self._cluster.cache),
             kind=type(job).__name__,
             job=dumps(job),
             cache=self._cluster.cache,
@@ -105,17 +104,19 @@ class RayRunner:
             folder=os.getcwd(),  # noqa: PTH109
             logs_of_users=logs_of_users(job.spec),
         )
+        return WorkerPool(dumps(setup), self._coordinator, self._secret, cluster=self._cluster, at_once=at_once)
 
     async def _supervise(self, pool: WorkerPool) -> None:
         """Keeps workers running. Ends only with the error that ends the run."""
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._follow_usage())
-                tasks.create_task(pool.keep_quarantine())
-                for number in range(self._cluster.workers):
-                    tasks.create_task(pool.keep_running(number))
+                tasks.create_task(pool.keep_running())
         except ExceptionGroup as group:
-            raise _explained(group.exceptions[0]) from None
+            first: Exception = group
+            while isinstance(first, ExceptionGroup):
+                first = first.exceptions[0]
+            raise _explained(first) from None
 
     async def _follow_usage(self) -> None:
         while True:
@@ -124,18 +125,14 @@ class RayRunner:
 
     async def _update_usage(self) -> None:
         """Lets the engine's ledger show what all workers have used."""
-        usage: dict[str, Usage] = loads(dict[str, Usage], await self._coordinator.usage.remote())
+        usage: dict[str, Usage] = loads(dict[str, Usage], await self._coordinator.usage.remote(self._secret))
         self._engine.ledger.roles = {CallRole(role): used for role, used in usage.items()}
-        self._engine.ledger.missing = await self._coordinator.missing.remote()
-
-    async def _release(self) -> None:
-        await self._coordinator.release_all.remote()
-        await self._update_usage()
+        self._engine.ledger.missing = await self._coordinator.missing.remote(self._secret)
 
 
 def _explained(error: Exception) -> Exception:
     """Ray's error in a line."""
-    if not isinstance(error, RayError | TimeoutError):
+    if not isinstance(error, RayError | TimeoutError) and not type(error).__module__.startswith("ray."):
         return error
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     text = next((line for line in reversed(lines) if "No module named" in line), lines[0] if lines else "")

@@ -3,16 +3,17 @@
 import asyncio
 import json
 import os
-import sys
 import time
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
 import ray
+from ray.exceptions import ActorUnavailableError
 
-import collab_sdk
-from collab_ray.broker import Grant, Report
+from collab_ray.broker import MAX_INTERVAL, Grant, Report
 from collab_ray.client import RateClient
+from collab_ray.node import claims_of, host_name, why_unfit
 from collab_ray.outcomes import OutcomeCache
 from collab_sdk import Conversation, Engine
 from collab_sdk.cache import open_cache
@@ -28,14 +29,14 @@ VALUE, ERROR, BROKEN = "value", "error", "broken"
 class WorkerSetup:
     """What a worker needs to know. It travels as JSON text, so that no object of ours is pickled."""
 
-    version: str
-    """Of this package, where the command was typed."""
+    claims: dict[str, Any]
+    """What every node must have like the command."""
     kind: str
     job: str
     cache: str
     limits: Limits
     folder: str
-    """Where the command was typed: a bot may lie beside it."""
+    """Where the command was typed: names of files may be relative to it."""
     logs_of_users: dict[str, str]
     """Digests of the logs that users speak from, there, by the users' names."""
 
@@ -43,21 +44,27 @@ class WorkerSetup:
 class Worker:
     """An actor. Its methods are coroutines, so that it works on many conversations at once."""
 
-    def __init__(self, setup: str, coordinator: Any, name: str) -> None:
+    def __init__(self, setup: str, coordinator: Any, secret: str, incarnation: str) -> None:
         self._setup = setup
         self._coordinator = coordinator
-        self._name = name
+        self._secret = secret
+        self._incarnation = incarnation
         self._running: set[asyncio.Task[str]] = set()
 
-    async def open(self) -> list[str] | None:
-        """Gets ready for `work`. Returns the error that ends the run where this machine cannot do the job."""
+    async def open(self) -> dict[str, Any]:
+        """Gets ready for `work`. Returns where this is, and the error where this machine cannot do the job."""
+        return {"node": ray.get_runtime_context().get_node_id(), "host": host_name(), "error": await self._error()}
+
+    async def _error(self) -> list[str] | None:
         try:
-            await self._open(loads(WorkerSetup, self._setup))
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # the command has said it, and nobody reads what is said here
+                await self._open(loads(WorkerSetup, self._setup))
         except RunStoppedError as error:
             return error_row(error)
         except Exception as error:
             what = str(error) if isinstance(error, CollabError) else f"{type(error).__name__}: {error}"
-            return error_row(RunnerError(f"A worker on {os.uname().nodename} cannot start: {what}"))
+            return error_row(RunnerError(f"A worker on {host_name()} cannot start: {what}"))
         return None
 
     async def work(self, order: int, conversation: str) -> str:
@@ -76,22 +83,26 @@ class Worker:
         for task in self._running:
             task.cancel()
         await self._engine.asettle()
-        await self._client.report()
+        await self._client.close()
 
     async def _open(self, setup: WorkerSetup) -> None:
-        if collab_sdk.__version__ != setup.version:
-            raise RunnerError(
-                f"{os.uname().nodename} has collab-sdk {collab_sdk.__version__}, and the command is {setup.version}: "
-                f"pip install 'collab-sdk[ray]=={setup.version}' on every node."
-            )
         if os.path.isdir(setup.folder):  # noqa: PTH112, ASYNC240 - once, before anything else is done
             os.chdir(setup.folder)
-            sys.path.insert(0, setup.folder)
-        incarnation = ray.get_runtime_context().get_actor_id()
+        self._job = loads(JOBS[setup.kind], setup.job)
+        here = logs_of_users(self._job.spec)
+        if others := [name for name, digest in setup.logs_of_users.items() if here.get(name) != digest]:
+            raise RunnerError(f"{others[0]} holds other chats there than where the command was typed.")
+        if (unfit := why_unfit(claims_of(self._job.spec, setup.cache), setup.claims, setup.cache)) is not None:
+            raise RunnerError(unfit)
 
         async def send(report: Report) -> Grant:
-            grant = await self._coordinator.report.remote(self._name, incarnation, dumps(report))
-            return loads(Grant, grant)  # type: ignore[no-any-return]
+            while True:
+                try:
+                    grant = await self._coordinator.report.remote(self._secret, self._incarnation, dumps(report))
+                except ActorUnavailableError:  # the network is away; totals that arrive twice are counted once
+                    await asyncio.sleep(MAX_INTERVAL)
+                else:
+                    return loads(Grant, grant)  # type: ignore[no-any-return]
 
         limits = setup.limits
         self._client = RateClient(
@@ -102,10 +113,6 @@ class Worker:
         )
         self._engine = Engine(cache=open_cache(setup.cache), limits=setup.limits, limiter=self._client)
         self._client.ledger = self._engine.ledger
-        self._job = loads(JOBS[setup.kind], setup.job)
-        here = logs_of_users(self._job.spec)
-        if others := [name for name, digest in setup.logs_of_users.items() if here.get(name) != digest]:
-            raise RunnerError(f"{others[0]} holds other chats there than where the command was typed.")
         self._do = self._job.work(self._engine)
         self._outcomes = OutcomeCache(self._engine.cache, self._job.result, self._job.identity())
         await self._client.report()

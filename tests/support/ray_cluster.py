@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -24,12 +24,20 @@ ENVIRONMENT = {
 class Node:
     """A node in a process of its own, with all that it starts."""
 
-    def __init__(self, folder: Path, *flags: str) -> None:
-        options = ["--block", "--disable-usage-stats", "--num-cpus=2", "--node-ip-address=127.0.0.1"]
-        command = [sys.executable, "-m", "ray.scripts.scripts", "start", *options, *flags]
+    def __init__(
+        self,
+        folder: Path,
+        *flags: str,
+        ip: str = "127.0.0.1",
+        within: Sequence[str] = (),
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        """`within` is a command that starts another, such as `ip netns exec NAME`; `environment` is added to ours."""
+        options = ["--block", "--disable-usage-stats", "--num-cpus=2", f"--node-ip-address={ip}"]
+        command = [*within, sys.executable, "-m", "ray.scripts.scripts", "start", *options, *flags]
         self._log = (folder / f"node-{'-'.join(flags).replace('/', '_')}").open("w+")
-        environment = {**os.environ, **ENVIRONMENT}
-        self.process = subprocess.Popen(command, stdout=self._log, stderr=subprocess.STDOUT, env=environment)
+        variables = {**os.environ, **ENVIRONMENT, **(environment or {})}
+        self.process = subprocess.Popen(command, stdout=self._log, stderr=subprocess.STDOUT, env=variables)
 
     def wait_for(self, what: str) -> str:
         """Until its output matches; the match."""
@@ -54,7 +62,9 @@ class Node:
 
 
 @contextmanager
-def head(folder: Path) -> Iterator[tuple[Node, str]]:
+def head(
+    folder: Path, *, cpus: int = 2, ip: str = "127.0.0.1", environment: Mapping[str, str] | None = None
+) -> Iterator[tuple[Node, str]]:
     """The first node of a cluster, and its address."""
     # In a folder with a short name: the path of a socket has at most 107 bytes.
     with tempfile.TemporaryDirectory(prefix="ray", ignore_cleanup_errors=True) as short:
@@ -65,6 +75,9 @@ def head(folder: Path) -> Iterator[tuple[Node, str]]:
             "--include-dashboard=false",
             "--object-store-memory=100000000",
             f"--temp-dir={short}",
+            f"--num-cpus={cpus}",
+            ip=ip,
+            environment=environment,
         )
         try:
             address = node.wait_for("(?<=--address=')[^']+")  # how another node may join

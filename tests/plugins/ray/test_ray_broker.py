@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 pytest.importorskip("collab_ray")
 
-from collab_ray.broker import LEASE_SECONDS, EndpointReport, Grant, RateBroker, Report
+from collab_ray.broker import STALE_SECONDS, Coordinator, EndpointReport, Grant, RateBroker, Report
 from collab_ray.client import RateClient
 from collab_ray.outcomes import LARGEST, OutcomeCache
 from support.fakes import says
@@ -40,13 +40,13 @@ def busy(endpoint: str = "model", **said) -> Report:
 def warmed(concurrency: int = 64, clock: Clock | None = None) -> RateBroker:
     """A broker whose endpoint has shown that it bears the ceiling."""
     broker = RateBroker(Limits(concurrency=concurrency), clock=clock or Clock())
-    broker.report("first", "1", busy(answered=1000, seconds=0.1))
-    broker.release_all()
+    broker.report("first", busy(answered=1000, seconds=0.1))
+    broker.died("first")
     return broker
 
 
 def slots(broker: RateBroker, client: str, **said) -> int:
-    return broker.report(client, "1", busy(**said)).endpoints["model"].slots
+    return broker.report(client, busy(**said)).endpoints["model"].slots
 
 
 def request(n: int) -> ChatRequest:
@@ -80,7 +80,7 @@ async def together(limits: Limits, server: Server, *, clients: int, calls: int) 
     def client(number: int) -> tuple[RateClient, Engine]:
         async def send(report: Report) -> Grant:
             sent = loads(Report, dumps(report))
-            return loads(Grant, dumps(broker.report(f"client-{number}", "1", sent)))
+            return loads(Grant, dumps(broker.report(f"client-{number}", sent)))
 
         one = RateClient(
             send,
@@ -142,19 +142,48 @@ def test_slots_go_to_whoever_has_work():
     assert slots(broker, "busy", waiting=50) == 10
 
 
-def test_the_slots_of_a_client_that_died_come_back():
+def test_the_slots_of_a_silent_client_come_back_once_its_calls_cannot_be_in_flight():
     clock = Clock()
     broker = warmed(10, clock)
-    assert slots(broker, "dead", waiting=50) == 10
-    assert slots(broker, "alive", waiting=50) == 0
-    clock.now += LEASE_SECONDS + 1
+    assert slots(broker, "silent", waiting=50) == 10
+    clock.now += broker.lease_seconds
+    assert slots(broker, "alive", waiting=50) == 0, "its last call may have begun just before its grant was stale"
+    clock.now += 1
     assert slots(broker, "alive", waiting=50) == 10
 
 
-def test_the_slots_of_an_actor_that_was_started_again_come_back_at_once():
+def test_the_slots_of_a_process_that_died_come_back_at_once():
     broker = warmed(10)
-    assert slots(broker, "actor", waiting=50) == 10
-    assert broker.report("actor", "second incarnation", busy(waiting=50)).endpoints["model"].slots == 10
+    assert slots(broker, "dead", waiting=50) == 10
+    broker.died("dead")
+    assert slots(broker, "alive", waiting=50) == 10
+    assert slots(broker, "dead", waiting=50) == 0, "what comes from it still gets no more"
+
+
+def test_a_client_that_was_silent_goes_on_with_its_own_account():
+    clock = Clock()
+    broker = RateBroker(Limits(max_usd=10.0), clock=clock)
+    used = Usage(calls=100, usd=6.0)
+    report = Report(calls=100, lent=100, wanted=5, finished=100, usd=6.0, priced=100, usage={"judge": used})
+    assert broker.report("silent", report).spent is None
+    for seconds in (16.0, broker.lease_seconds + 1):
+        clock.now += seconds
+        broker.report("another", Report())
+        assert broker.report("silent", report).spent is None
+        assert broker.usage() == {"judge": used}
+
+
+def test_nobody_without_the_secret_of_the_run_gets_an_answer():
+    coordinator = Coordinator(dumps(Limits(max_calls=10)), "the secret")
+    for ask in (
+        lambda: coordinator.report("another", "worker", dumps(Report(wanted=10))),
+        lambda: coordinator.died("", "worker"),
+        lambda: coordinator.usage("another"),
+        lambda: coordinator.missing("another"),
+    ):
+        with pytest.raises(PermissionError):
+            ask()
+    assert loads(Grant, coordinator.report("the secret", "worker", dumps(Report(wanted=10)))).lent == 10
 
 
 def test_a_refusal_met_by_one_client_slows_all_of_them():
@@ -163,7 +192,7 @@ def test_a_refusal_met_by_one_client_slows_all_of_them():
     before = slots(broker, "a", waiting=50)
     for _ in range(3):
         clock.now += 1
-        broker.report("b", "1", busy(refused=(0.1,)))
+        broker.report("b", busy(refused=(0.1,)))
     assert slots(broker, "a", waiting=50) < before
 
 
@@ -188,19 +217,20 @@ def test_max_usd_holds_over_all_clients():
 def test_what_a_dead_client_was_lent_counts_as_spent():
     clock = Clock()
     broker = RateBroker(Limits(max_calls=10), clock=clock)
-    assert broker.report("dead", "1", Report(wanted=6)).lent == 6
-    clock.now += LEASE_SECONDS + 1
-    assert broker.report("alive", "1", Report(wanted=10)).lent == 4
-    assert broker.report("alive", "1", Report(calls=4, lent=4, wanted=1)).spent is not None
+    assert broker.report("dead", Report(wanted=6)).lent == 6
+    assert broker.report("alive", Report(wanted=10)).spent is None
+    clock.now += broker.lease_seconds + 1
+    assert broker.report("alive", Report(wanted=10)).lent == 4
+    assert broker.report("alive", Report(calls=4, lent=4, wanted=1)).spent is not None
 
 
 def test_what_a_client_gives_back_another_gets():
     broker = RateBroker(Limits(max_calls=10), clock=Clock())
-    assert broker.report("a", "1", Report(wanted=10)).lent == 10
-    waiting = broker.report("b", "1", Report(wanted=2))
+    assert broker.report("a", Report(wanted=10)).lent == 10
+    waiting = broker.report("b", Report(wanted=2))
     assert (waiting.lent, waiting.spent) == (0, None), "it may be given back"
-    broker.report("a", "1", Report(calls=5, lent=5))
-    assert broker.report("b", "1", Report(wanted=2)).lent == 2
+    broker.report("a", Report(calls=5, lent=5))
+    assert broker.report("b", Report(wanted=2)).lent == 2
 
 
 def test_starts_are_spread_over_all_clients():
@@ -209,7 +239,7 @@ def test_starts_are_spread_over_all_clients():
     starts = []
     for step in range(40):
         clock.now += 0.05
-        grant = broker.report(f"client-{step % 4}", "1", busy(starts=3)).endpoints["model"]
+        grant = broker.report(f"client-{step % 4}", busy(starts=3)).endpoints["model"]
         starts += [clock.now + start for start in grant.starts]
     gaps = [later - earlier for earlier, later in zip(sorted(starts), sorted(starts)[1:], strict=False)]
     assert min(gaps) == pytest.approx(0.1)
@@ -227,20 +257,21 @@ def test_all_clients_together_keep_to_the_requests_per_minute():
 def test_tokens_are_paid_off_by_all_clients_together():
     clock = Clock()
     broker = RateBroker(Limits(tokens_per_minute=6000), clock=clock)
-    assert broker.report("a", "1", busy(starts=1)).endpoints["model"].starts == (0.0,)
-    broker.report("a", "1", busy(tokens=500))
-    assert broker.report("b", "1", busy(starts=1)).endpoints["model"].starts == (), "5 seconds are owed"
+    assert broker.report("a", busy(starts=1)).endpoints["model"].starts == (0.0,)
+    broker.report("a", busy(tokens=500))
+    assert broker.report("b", busy(starts=1)).endpoints["model"].starts == (), "5 seconds are owed"
     clock.now += 5.0
-    assert len(broker.report("b", "1", busy(starts=1)).endpoints["model"].starts) == 1
+    assert len(broker.report("b", busy(starts=1)).endpoints["model"].starts) == 1
 
 
 def test_totals_are_those_of_all_clients_the_dead_included():
     clock = Clock()
     broker = RateBroker(Limits(), clock=clock)
     for client in ("a", "b"):
-        broker.report(client, "1", Report(missing=3, usage={"judge": Usage(calls=2, prompt_tokens=10, usd=0.5)}))
-    clock.now += LEASE_SECONDS + 1
-    broker.report("b", "2", Report(missing=1, usage={"judge": Usage(calls=1)}))
+        broker.report(client, Report(missing=3, usage={"judge": Usage(calls=2, prompt_tokens=10, usd=0.5)}))
+    broker.died("a")
+    clock.now += broker.lease_seconds + 1
+    broker.report("c", Report(missing=1, usage={"judge": Usage(calls=1)}))
     assert broker.missing() == 7
     assert broker.usage() == {"judge": Usage(calls=5, prompt_tokens=20, usd=1.0)}
 
@@ -250,13 +281,13 @@ def test_a_client_that_hears_nothing_begins_nothing_new():
 
     async def main() -> None:
         async def send(report: Report) -> Grant:
-            return warmed(clock=clock).report("a", "1", report)
+            return warmed(clock=clock).report("a", report)
 
         client = RateClient(send, rate_limited=False, limited=False, clock=clock)
         admission = client.admission("model")
         await client.report()
         assert admission.limit > 1
-        clock.now += LEASE_SECONDS
+        clock.now += STALE_SECONDS
         assert admission.limit == 0
 
     asyncio.run(main())

@@ -9,7 +9,7 @@ import time
 from typing import Any
 
 import pytest
-from support.cli import chat_row, spawn, write_bot, write_chats
+from support.cli import bot_calls, chat_row, spawn, write_bot, write_chats
 from support.server import LoopbackServer
 
 pytest.importorskip("ray", reason="Ray is not installed: pip install 'collab-sdk[ray]'")
@@ -92,11 +92,13 @@ def test_a_killed_worker_costs_what_it_had_in_flight(cluster, undisturbed, tmp_p
 
 def test_a_chat_that_kills_its_process_fails_and_the_others_go_on(cluster, tmp_path):
     _, address = cluster
-    rows = [chat_row(number) for number in range(12)]
-    deadly = [row["id"] for row in rows if "toast" in row["messages"][0]["content"]]
+    rows = [chat_row(number) for number in range(20)]
+    deadly = ["chat-3", "chat-4", "chat-17"]
+    for number in (3, 4, 17):
+        rows[number]["messages"][0]["content"] = "a deadly wish"
     for name, kept in (("all", rows), ("harmless", [row for row in rows if row["id"] not in deadly])):
         (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in kept))
-    body = "import os\nif 'toast' in messages[0]['content']:\n    os._exit(1)\nreturn f'{len(messages)}. What size?'"
+    body = "import os\nif 'deadly' in messages[0]['content']:\n    os._exit(1)\nreturn f'{len(messages)}. What size?'"
     options = ["-a", write_bot(tmp_path, body), "--model", "offline", "--samples", "1", "--json", "--cache"]
     on_ray = ["--runner", "ray", "--ray-address", address, "--ray-workers", "2"]
     local = spawn("score", "harmless.jsonl", *options, "a", cwd=tmp_path)
@@ -106,7 +108,10 @@ def test_a_chat_that_kills_its_process_fails_and_the_others_go_on(cluster, tmp_p
     failed = [line for line in stderr.splitlines() if line.startswith("Failed")]
     assert len(failed) == len(deadly) == 3
     assert all("The process that worked on this conversation died 3 times." in line for line in failed)
+    assert [line.split(":")[1].strip() for line in failed] == deadly
+    assert "raylet" not in stderr
     assert stdout == local.communicate()[0]
+    assert len({json.loads(line)["conversation_id"] for line in stdout.splitlines()}) == 17
 
 
 def test_without_the_coordinator_the_run_ends_and_the_same_command_goes_on(cluster, undisturbed, tmp_path):
@@ -146,6 +151,49 @@ def test_a_lost_machine_costs_what_it_had_in_flight(cluster, undisturbed, tmp_pa
         assert run.files == files
     finally:
         second.kill()
+
+
+def test_a_node_with_another_endpoint_ends_the_run_before_any_call(cluster, tmp_path):
+    _, address = cluster
+    elsewhere = {"OPENAI_BASE_URL": "http://127.0.0.1:9/v1"}
+    second = Node(tmp_path, f"--address={address}", "--object-store-memory=80000000", environment=elsewhere)
+    try:
+        second.wait_for("Ray runtime started")
+        write_chats(tmp_path / "chats.jsonl", 4)
+        bot = write_bot(tmp_path, "return 'What size?'")
+        command = ["score", "chats.jsonl", "-a", bot, "--simulator", "offline", "--judge", "openai/gpt-4o-mini"]
+        command += ["--cache", "cache", "--runner", "ray", "--ray-address", address, "--ray-workers", "3"]
+        process = spawn(*command, cwd=tmp_path, env=os.environ | ENVIRONMENT)
+        _, stderr = process.communicate(timeout=240)
+    finally:
+        second.kill()
+    assert process.returncode == 1
+    assert "cannot start: models.judge.api_base is 'http://127.0.0.1:9/v1', not None." in stderr.splitlines()[-1]
+    assert bot_calls(tmp_path) == 0
+
+
+def test_workers_wait_for_cpus_say_so_and_are_as_many_as_those_that_join(undisturbed, tmp_path):
+    files, calls = undisturbed
+    with head(tmp_path, cpus=0) as (_, address), LoopbackServer(latency=slowly) as server:
+        run = Run(tmp_path, server, address)
+        run.command[run.command.index("--concurrency") + 1] = "32"
+        del run.command[run.command.index("--ray-workers") :]
+        process = run.start()
+        assert process.stderr is not None
+        said = next(line for line in process.stderr if "Ray workers have not started" in line)
+        assert "1 of 1 Ray workers have not started after 10 s: the cluster has 0 CPUs, 0 of them free." in said
+        second = Node(tmp_path, f"--address={address}", "--object-store-memory=80000000")
+        try:
+            most = 0
+            while process.poll() is None:
+                most = max(most, len(second.pids("ray::Worker")))
+                time.sleep(0.1)
+            run.finish(process)
+        finally:
+            second.kill()
+        assert most == 2
+        assert server.count == calls
+    assert run.files == files
 
 
 def test_a_killed_command_goes_on_where_it_was(cluster, undisturbed, tmp_path):

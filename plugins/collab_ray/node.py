@@ -1,0 +1,115 @@
+"""What every node of a run must have like the command: package, models, code, the key and the place of the cache."""
+
+import hashlib
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import collab_sdk
+from collab_sdk.cache import URL, key_check_value
+from collab_sdk.jobs import code_digest, roles_of
+from collab_sdk.plugins import loaded_from
+from collab_sdk.secrets import without_credentials
+from collab_sdk.spec import RunSpec, difference
+
+BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+
+def host_name() -> str:
+    return os.uname().nodename
+
+
+def claims_of(spec: RunSpec, cache: str) -> dict[str, Any]:
+    """What this process makes of a spec and of where replies are kept, as JSON values. Holds no secret."""
+    roles = roles_of(spec)
+    models = {"assistant": roles.assistant, "judge": roles.judge, "tools": roles.tools}
+    known = {role: model.fingerprint for role, model in models.items()} | roles.simulator.fingerprints
+    return {
+        "version": collab_sdk.__version__,
+        "code": code_digest(),
+        "models": {role: None if made is None else dict(made) for role, made in known.items()},
+        "modules": {name: hashlib.sha256(file.read_bytes()).hexdigest() for name, file in _own_modules(spec)},
+        "key": key_check_value(os.environ) if URL.match(cache) else None,
+        "directory": None if URL.match(cache) else _identity(Path(cache)),
+    }
+
+
+def why_unfit(node: Mapping[str, Any], command: Mapping[str, Any], cache: str) -> str | None:
+    """What a node claims other than the command, and the way out; None where they are alike."""
+    version = command["version"]
+    if node["version"] != version:
+        return (
+            f"it has collab-sdk {node['version']}, and the command is {version}: "
+            f"pip install 'collab-sdk[ray]=={version}' on every node."
+        )
+    if node["code"] != command["code"]:
+        return f"its collab-sdk {version} has other code or prompts than the command's: install the same on every node."
+    if node["key"] != command["key"]:
+        return "its COLLAB_CACHE_HMAC_KEY is not the command's: set the same wherever the cache is used."
+    if node["directory"] != command["directory"]:
+        return (
+            f"the directory {cache} there is not the command's: give a cache that all nodes can share, such as "
+            "--cache redis://HOST."
+        )
+    if (other := difference(command["modules"], node["modules"])) is not None:
+        return f"it has another module {other.partition(' is ')[0]} than the command: install the same on every node."
+    if (other := difference(command["models"], node["models"], "models")) is not None:
+        return f"{other}. Set the variables of endpoints, such as OPENAI_BASE_URL, alike on every node."
+    return None
+
+
+def runtime_env() -> dict[str, Any]:
+    """What processes on other machines are given: the code beside the command, and where endpoints are.
+
+    Code is what is loaded from below the folder where the command is typed. Ray keeps both in its session folder, so no
+    key goes with them: a node has its keys in its own environment.
+    """
+    code = {str(_root(name, file)) for name, file in loaded_from(Path.cwd().resolve()).items()}
+    variables = {
+        name: value
+        for name, value in os.environ.items()
+        if value and name.endswith(("_API_BASE", "_BASE_URL")) and without_credentials(value) == value
+    }
+    return {
+        **({"py_modules": sorted(code)} if code else {}),
+        **({"env_vars": variables} if variables else {}),
+    }
+
+
+def _identity(directory: Path) -> list[str | int] | None:
+    """Host, its kernel, and what that knows the directory by; None where there is no such directory."""
+    try:
+        found = directory.stat()
+    except OSError:
+        return None
+    kernel = BOOT_ID.read_text().strip() if BOOT_ID.exists() else ""
+    return [host_name(), kernel, found.st_dev, found.st_ino]
+
+
+def _own_modules(spec: RunSpec) -> Iterator[tuple[str, Path]]:
+    """The loaded modules that `py:` names of a spec stand for, with their files."""
+    for name in sorted(set(_module_names(spec.to_dict()))):
+        file = getattr(sys.modules.get(name), "__file__", None)
+        if file is not None:
+            yield name, Path(file)
+
+
+def _module_names(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        _, found, named = value.rpartition("py:")
+        if found:
+            yield named.partition(":")[0]
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            yield from _module_names(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _module_names(item)
+
+
+def _root(name: str, file: Path) -> Path:
+    """The folder of the package that a module belongs to, or the file of one that belongs to none."""
+    depth = name.count(".") + (file.name == "__init__.py")
+    return file.parents[depth - 1] if depth else file

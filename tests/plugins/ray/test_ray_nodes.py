@@ -1,0 +1,101 @@
+"""A node that is not what the command is, is named in one line; and what is sent to nodes is code, never a key."""
+
+import sys
+
+import pytest
+
+pytest.importorskip("ray", reason="Ray is not installed: pip install 'collab-sdk[ray]'")
+
+from collab_ray.node import claims_of, runtime_env, why_unfit
+from support.cli import write_bot
+
+from collab_sdk.spec import ModelSpec, RunSpec, UserSpec
+
+OPENAI = ModelSpec(name="openai/gpt-4o-mini")
+
+
+SPEC = RunSpec(assistants=(OPENAI,), simulators=(UserSpec.of(OPENAI),), judge=OPENAI)
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
+
+
+def refusal(cache: str, **node) -> str | None:
+    command = claims_of(SPEC, cache)
+    return why_unfit({**claims_of(SPEC, cache), **node}, command, cache)
+
+
+def test_a_node_like_the_command_is_fit(tmp_path):
+    assert refusal(str(tmp_path)) is None
+    assert refusal("redis://cache.example") is None
+
+
+@pytest.mark.parametrize(
+    ("claim", "said"),
+    [
+        ({"version": "9.9.9"}, "it has collab-sdk 9.9.9, and the command is "),
+        ({"code": "0" * 64}, "has other code or prompts than the command's: install the same on every node."),
+        ({"key": "0" * 16}, "its COLLAB_CACHE_HMAC_KEY is not the command's: set the same wherever the cache is used."),
+        ({"directory": None}, "there is not the command's: give a cache that all nodes can share, such as --cache"),
+        ({"modules": {"bots": "0"}}, "it has another module bots than the command: install the same on every node."),
+    ],
+    ids=["version", "prompts", "key", "disk", "bot"],
+)
+def test_a_node_that_is_another_is_told_apart(claim, said, tmp_path):
+    why = refusal(str(tmp_path), **claim)
+    assert said in why
+    assert "\n" not in why
+
+
+def test_an_endpoint_variable_of_one_node_is_named(tmp_path, monkeypatch):
+    command = claims_of(SPEC, str(tmp_path))
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://elsewhere.example/v1")
+    why = why_unfit(claims_of(SPEC, str(tmp_path)), command, str(tmp_path))
+    assert why.startswith("models.assistant.api_base is 'http://elsewhere.example/v1', not None. Set the variables")
+
+
+def test_another_key_is_seen_and_neither_shown(monkeypatch):
+    claims = []
+    for key in ("a" * 64, "b" * 64, ""):
+        monkeypatch.setenv("COLLAB_CACHE_HMAC_KEY", key)
+        claims.append(claims_of(SPEC, "redis://cache.example"))
+        assert not key or key not in str(claims)
+    assert len({claim["key"] for claim in claims}) == 3
+
+
+def test_a_directory_is_told_from_another_of_the_same_path(tmp_path):
+    cache = tmp_path / "cache"
+    cache.mkdir()
+    before = claims_of(SPEC, str(cache))
+    cache.rename(tmp_path / "away")
+    cache.mkdir()
+    assert why_unfit(claims_of(SPEC, str(cache)), before, str(cache)) is not None
+
+
+def test_workers_are_sent_the_bots_code_and_addresses_but_no_secret(tmp_path, monkeypatch):
+    (tmp_path / "helper.py").write_text("WORD = 'yes'\n")
+    (tmp_path / "unused.py").write_text("")
+    write_bot(tmp_path, "import helper\nreturn helper.WORD", name="sent_bot")
+    (tmp_path / "shop").mkdir()
+    for name in ("__init__.py", "bots.py"):
+        (tmp_path / "shop" / name).write_text("")
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://models.example/v1")
+    monkeypatch.setenv("OTHER_BASE_URL", "http://user:secret@models.example/v1")
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
+    monkeypatch.syspath_prepend("")
+    try:
+        import sent_bot
+        import shop.bots  # noqa: F401
+
+        assert sent_bot.bot([]) == "yes"
+        sent = runtime_env()
+    finally:
+        for name in ("helper", "sent_bot", "shop", "shop.bots"):
+            sys.modules.pop(name, None)
+    assert sent["py_modules"] == [str(tmp_path / name) for name in ("helper.py", "sent_bot.py", "shop")]
+    assert sent["env_vars"]["OPENAI_BASE_URL"] == "http://models.example/v1"
+    assert "secret" not in str(sent)
+    assert runtime_env().keys() == {"env_vars"}
