@@ -49,6 +49,8 @@ class Endpoint:
     """Answers in a row that were of no use: a replica has no credit before its first good one."""
     left_out: str = ""
     """Why it is left out for now, as one replica of several."""
+    told: set[str] = field(default_factory=set)
+    """The kinds of problems for which that was said."""
     served: str = ""
     """The model that it says it is; the name that was asked for where the two are the same."""
     limited_until: float = float("-inf")

@@ -157,7 +157,7 @@ class Replicas:
         if not endpoint.proven and endpoint.rests == 0:
             warnings.warn(f"{endpoint.name} has not answered yet, other replicas go on: {error}", stacklevel=2)
         elif error.retryable and error.tries is not None:  # it answered, but with what is no reply
-            self._tell(endpoint, str(error))
+            self._tell(endpoint, type(error).__name__, str(error))
         endpoint.rest()
         if not error.retryable:
             return False
@@ -187,15 +187,16 @@ class Replicas:
         if not any(other.stopped is None and not other.left_out for other in others):
             return False
         if endpoint.stopped is None:
-            self._tell(endpoint, str(error))
+            self._tell(endpoint, type(error).__name__, str(error))
         endpoint.stopped, endpoint.left_out = None, str(error)
         endpoint.rests_until = self._clock() + LONGEST_REST
         endpoint.rests += 1
         return True
 
-    def _tell(self, endpoint: Endpoint, problem: str) -> None:
-        """That it is left out for now, once for each time that it is."""
-        if not endpoint.left_out:
+    def _tell(self, endpoint: Endpoint, kind: str, problem: str) -> None:
+        """That it is left out for now, once for each kind of problem: it may come and go."""
+        if kind not in endpoint.told:
+            endpoint.told.add(kind)
             warnings.warn(f"{endpoint.name} is left out, other replicas go on: {problem}", stacklevel=3)
         endpoint.left_out = problem
 
@@ -277,7 +278,7 @@ class Replicas:
         for other, outcome in doubted.items():
             if isinstance(outcome, ParameterRefusedError) or not other.trusted:
                 problem = "it gave an answer in no readable form" if isinstance(outcome, ChatReply) else str(outcome)
-                self._tell(other, problem)
+                self._tell(other, type(outcome).__name__, problem)
                 other.rest()
 
     # Which model they say they are
@@ -322,7 +323,7 @@ class Replicas:
         if endpoint.served in ("", self._agreed):
             return False
         problem = f"it answers as {one_line(endpoint.served, 100)}, not as {one_line(self._agreed, 100)}"
-        self._tell(endpoint, problem)
+        self._tell(endpoint, endpoint.served, problem)
         endpoint.rest()
         if not self._awake([endpoint]) and not self._is_waited_for():
             stop = EndpointError(
