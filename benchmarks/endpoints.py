@@ -23,7 +23,7 @@ from launch import Loopback
 from table import finish, judged
 
 from collab_sdk import Engine, as_chat_model
-from collab_sdk.engine import endpoints as routing
+from collab_sdk.engine import replicas as routing
 
 MEMORIES = {"much": 2_000_000, "little": 200_000}
 

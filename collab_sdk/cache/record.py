@@ -53,7 +53,8 @@ def call_key(identity: dict[str, Any]) -> str:
 
 
 def row_of(request: Mapping[str, Any], reply: ChatReply, *, written: float) -> Row:
-    return {"written": written, "record": {"request": request, "reply": asdict(reply)}}
+    kept = {name: value for name, value in asdict(reply).items() if name != "model"}
+    return {"written": written, "record": {"request": request, "reply": kept}}
 
 
 def reply_in(row: Any) -> ChatReply:

@@ -42,6 +42,8 @@ class Admission:
         """Calls that are let through and have not ended."""
         self.beside: Callable[[], Queue] | None = None
         self.queue: Queue = []
+        self._staying: Queue = []
+        """Calls that no other admission may let in. They go first: they have waited elsewhere before."""
         self._arrivals = count()
         self._next_start = float("-inf")
         self._alarm: asyncio.TimerHandle | None = None
@@ -53,30 +55,31 @@ class Admission:
     @property
     def queued(self) -> int:
         """Calls that wait here."""
-        return sum(not turn.done() for _, _, turn in self.queue)
+        return sum(not turn.done() for _, _, turn in [*self.queue, *self._staying])
 
     @property
     def first_queued(self) -> int:
         """When the conversation of the call that is next was opened; 0 if no call waits."""
-        return self.queue[0][0] if self.queue else 0
+        queue = self._staying or self.queue
+        return queue[0][0] if queue else 0
 
     @property
     def load(self) -> int:
         """Calls that run or wait."""
-        return self.busy + len(self.queue)
+        return self.busy + len(self.queue) + len(self._staying)
 
     @property
     def room(self) -> bool:
         """Whether a call would be let in that came now."""
         return self.load < int(self.limit)
 
-    async def enter(self, order: int) -> "Admission":
-        """Wait for a turn, here or at another admission beside it; returns the one to `leave`.
+    async def enter(self, order: int, *, stays: bool = False) -> "Admission":
+        """Wait for a turn, here or, unless it `stays`, at another admission beside it; returns the one to `leave`.
 
         `order` says when the conversation of the call was opened.
         """
         turn: asyncio.Future[Admission] = asyncio.get_running_loop().create_future()
-        heapq.heappush(self.queue, (order, next(self._arrivals), turn))
+        heapq.heappush(self._staying if stays else self.queue, (order, next(self._arrivals), turn))
         self.wake()
         if turn.done():
             return turn.result()
@@ -107,7 +110,7 @@ class Admission:
     def wake(self) -> None:
         """Let in what may go now; to be called when the bound has risen by itself."""
         while self.busy < int(self.limit) and self._alarm is None:
-            queue = self.queue or (self.beside() if self.beside is not None else None)
+            queue = self._staying or self.queue or (self.beside() if self.beside is not None else None)
             if not queue:
                 return
             if queue[0][2].done():  # cancelled

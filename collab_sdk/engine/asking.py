@@ -79,7 +79,7 @@ async def _ask(
     negotiation = engine.negotiation(model)
     said = ""
     try:
-        reply = await engine.call(model, request)
+        reply = await engine.call(model, request, readable=accept)
         said = reply.content
         try:
             answer = accept(reply)
@@ -90,7 +90,7 @@ async def _ask(
                 Message(role="user", content=mend),
             )
             again = replace(request, messages=request.messages + said_and_wrong)
-            answer = accept(await engine.call(model, again, accept=accept))
+            answer = accept(await engine.call(model, again, accept=accept, readable=accept))
     except (TruncatedReplyError, EmptyReplyError) as error:
         negotiation.unread(request, said, str(error))
         raise

@@ -8,8 +8,9 @@ import json
 import os
 import time
 import traceback
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
+from contextlib import suppress as suppress_errors
 from functools import cache, partial
 from itertools import count
 from typing import Any, Self
@@ -19,9 +20,10 @@ from collab_sdk.cache.base import Cache, KeptCache, MemoryCache
 from collab_sdk.cache.open import default_cache, open_cache
 from collab_sdk.cache.record import call_identity, call_key
 from collab_sdk.concurrency import run_sync, sync_twins
-from collab_sdk.engine.endpoints import Endpoint, Replicas, way_to
+from collab_sdk.engine.endpoints import Endpoint, way_to
 from collab_sdk.engine.limits import Limiter, LocalLimiter, Spending
 from collab_sdk.engine.negotiation import Negotiation
+from collab_sdk.engine.replicas import Outcome, Replicas
 from collab_sdk.engine.retry import RetryPolicy, Sleep, is_retryable
 from collab_sdk.engine.shared_calls import LoopState, SharedCall
 from collab_sdk.engine.usage import Ledger
@@ -91,11 +93,17 @@ class Engine:
         self._order = count()
 
     async def call(
-        self, model: ChatModel, request: ChatRequest, *, accept: Callable[[ChatReply], object] | None = None
+        self,
+        model: ChatModel,
+        request: ChatRequest,
+        *,
+        accept: Callable[[ChatReply], object] | None = None,
+        readable: Callable[[ChatReply], object] | None = None,
     ) -> ChatReply:
         """Answer `request`, from the cache where it was answered before.
 
         A reply for which `accept` raises is not kept, so that a later run asks again; what it raises passes through.
+        For one for which `readable` raises ValueError, another replica is asked, if the model has several.
         What an assistant answers is what its user gets, be it cut off or empty, and is returned; a reply of any other
         role is lost then, unless the request says otherwise. Raises SampleError if this one call is lost,
         RunStoppedError if no further call can be made.
@@ -104,7 +112,7 @@ class Engine:
         while True:
             asked = await negotiation.fit(request)
             try:
-                return await self._call(model, asked, accept, negotiation)
+                return await self._call(model, asked, accept, readable, negotiation)
             except ParameterRefusedError as error:
                 if not await negotiation.learn(error, asked):
                     self.ledger.of(request.role).failures += 1
@@ -128,11 +136,12 @@ class Engine:
         model: ChatModel,
         request: ChatRequest,
         accept: Callable[[ChatReply], object] | None,
+        readable: Callable[[ChatReply], object] | None,
         negotiation: Negotiation,
     ) -> ChatReply:
         identity = call_identity(model, request)
         if identity is None:
-            reply = await self._pay(model, request)
+            reply = await self._pay(model, request, readable=readable)
             negotiation.took(request)
             return reply
         key = call_key(identity)
@@ -140,7 +149,7 @@ class Engine:
             return known
         state = self._state()
         if (shared := state.under_way(key)) is None:
-            shared = state.start(key, partial(self._pay_and_keep, key, identity, model, request, accept))
+            shared = state.start(key, partial(self._pay_and_keep, key, identity, model, request, accept, readable))
         else:
             self.ledger.of(request.role).cache_hits += 1
         reply = await shared.result()
@@ -206,6 +215,7 @@ class Engine:
         model: ChatModel,
         request: ChatRequest,
         accept: Callable[[ChatReply], object] | None,
+        readable: Callable[[ChatReply], object] | None,
         shared: SharedCall[ChatReply],
     ) -> ChatReply:
         async with self.cache.lease(key):
@@ -221,7 +231,7 @@ class Engine:
                     self._unkept = error
                     raise
 
-            return await self._pay(model, request, shared, keep)
+            return await self._pay(model, request, shared, keep, readable)
 
     async def _pay(
         self,
@@ -229,41 +239,67 @@ class Engine:
         request: ChatRequest,
         shared: SharedCall[ChatReply] | None = None,
         keep: Callable[[ChatReply], Awaitable[ChatReply]] | None = None,
+        readable: Callable[[ChatReply], object] | None = None,
     ) -> ChatReply:
         """Make the call and `keep` its reply, or the one that another process has kept before it.
 
         The slot is held while backing off, since another call would meet the same overload, and until the reply is
         kept: a kill never loses more calls than were admitted. Nor does a cache that fails: what queued up behind a
-        reply that could not be kept is not asked for.
+        reply that could not be kept is not asked for. Only what another replica is asked about is held without a slot.
         """
         replicas, shared, usage = self._replicas(model), shared or SharedCall(), self.ledger.of(request.role)
+        order = self.order_of(request.conversation_id)
         unkept = self._unkept
         attempts = 0
+        doubted: dict[Endpoint, Outcome] = {}
+
+        heard: list[tuple[Endpoint, ChatReply]] = []
+
+        async def ask(besides: Collection[Endpoint]) -> None:
+            async with replicas.turn(request, order, besides) as (endpoint, replica):
+                with suppress_errors(CollabError):  # the others are heard all the same
+                    reply = await self._try(endpoint, replica, request, shared)
+                    heard.append((endpoint, _taken(reply, replica.name, request, is_first=True)))
+
         while True:
-            async with replicas.turn(request, self.order_of(request.conversation_id)) as (endpoint, replica):
+            async with replicas.turn(request, order, doubted) as (endpoint, replica):
                 endpoint.check()
                 if self._unkept is not unkept:
                     raise CacheError(str(self._unkept))
                 attempts += 1
                 try:
-                    reply = await self._persist(endpoint, replica, request, shared, replicas)
+                    reply = await self._persist(endpoint, replica, request, shared, replicas, doubted)
                 except CollabError as error:
-                    if replicas.take_over(endpoint, error) and attempts < self._retry.attempts:
+                    passed_on = replicas.passes_on(endpoint, error, doubted)
+                    if passed_on and (attempts < self._retry.attempts or replicas.down):
+                        attempts = 0 if replicas.down else attempts  # they are waited for by time alone
                         usage.retries += 1
                         continue
                     if isinstance(error, ParameterRefusedError):
                         endpoint.answered()  # the call is made again without that parameter
                         raise
-                    stop = endpoint.failed(error, request.conversation_id)
-                    left_out = stop is not None and replicas.leave_out(endpoint, stop)
+                    gone = replicas.gone(error)
+                    stop = gone or endpoint.failed(error, request.conversation_id)
+                    left_out = gone is None and stop is not None and replicas.leave_out(endpoint, stop)
                     if left_out and is_retryable(error):
                         continue
                     if not isinstance(error, BudgetError):  # a call that was never made has not failed
                         usage.failures += 1
                     if stop is not None and not left_out:
+                        replicas.end(stop)
                         raise stop from error
                     raise
-                return reply if keep is None else await keep(reply)
+                if replicas.is_settled(endpoint):
+                    if replicas.accepts(endpoint, reply, readable, doubted):
+                        return reply if keep is None else await keep(reply)
+                    usage.retries += 1
+                    continue
+            await replicas.settle(ask)
+            for answering, answer in [(endpoint, reply), *heard]:
+                if replicas.accepts(answering, answer, readable, doubted):
+                    return answer if keep is None else await keep(answer)
+            heard.clear()
+            usage.retries += 1
 
     async def _persist(
         self,
@@ -272,16 +308,19 @@ class Engine:
         request: ChatRequest,
         shared: SharedCall[ChatReply],
         replicas: Replicas,
+        doubted: Mapping[Endpoint, Outcome],
     ) -> ChatReply:
         """Try until it works, the retry policy gives up, or another replica can take over."""
         attempt = 1
         while True:
+            is_first = attempt == 1 and (not doubted or replicas.another([*doubted, endpoint]))
             try:
                 reply = await self._try(endpoint, model, request, shared)
-                return _taken(reply, model.name, request, is_first=attempt == 1)
+                return _taken(reply, model.name, request, is_first=is_first)
             except CollabError as error:
                 pause = self._retry.pause_after(error, attempt)
-                if pause is None or (attempt == 1 and replicas.take_over(endpoint, error)):
+                elsewhere = attempt == 1 and replicas.goes_to_another(endpoint, error, doubted)
+                if pause is None or elsewhere or replicas.gone(error):
                     raise
                 usage = self.ledger.of(request.role)
                 if isinstance(error, ModelCallError) and error.rate_limited:
@@ -308,6 +347,7 @@ class Engine:
             usd = money(getattr(answers[0], "usd", None))  # also of a reply that is refused
             reply = checked(answers.pop(), model.name)  # which an error's traceback is not to hold
             reply = set_apart(reply, is_json=request.reply_schema is not None)
+            endpoint.names(model.name, reply.model)
         except TimeoutError as error:
             limit = "time" if timeout is None else f"{timeout:g} s"  # without a limit, the model itself gave up
             failure = TimedOutError(f"{model.name} gave no answer in {limit}.")
@@ -339,7 +379,7 @@ class Engine:
         found = known.get(way)
         if found is None or found.over:
             endpoint = key if model.fingerprint else model.name
-            found = known[way] = Replicas.of(model, endpoint, self._limiter, self._clock)
+            found = known[way] = Replicas.of(model, endpoint, self._limiter, self._clock, self._sleep)
         return found
 
     def _state(self) -> LoopState:

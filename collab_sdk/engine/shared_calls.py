@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Generic, TypeVar
 
-from collab_sdk.engine.endpoints import Replicas
+from collab_sdk.engine.replicas import Replicas
 from collab_sdk.models.base import ChatReply
 
 T = TypeVar("T")

@@ -131,6 +131,8 @@ class ChatReply:
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
     usd: float | None = None
+    model: str = field(default="", compare=False)
+    """What the server calls the model that answered, where it says so; not kept in the cache."""
 
     @property
     def ended(self) -> Ending | None:

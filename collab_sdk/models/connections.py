@@ -50,7 +50,7 @@ class Connections:
             return Answer(status=response.status, headers=response.headers, body=read[:most], is_cut=len(read) > most)
         finally:
             turn.end()
-            self._left()
+            await self._left()
 
     def _opened(self) -> "ClientSession":
         import aiohttp
@@ -67,18 +67,26 @@ class Connections:
             )
         return self._session
 
-    def _left(self) -> None:
+    async def _left(self) -> None:
         self._calls -= 1
-        if self._calls == 0:
+        if self._calls:
+            return
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():  # the loop may be ending, and nothing that begins now would end
+            await self._close()
+        else:
             self._closing = asyncio.ensure_future(self._close_when_idle())
 
     async def _close_when_idle(self) -> None:
         try:
             await asyncio.sleep(IDLE_SECONDS)
         finally:
-            if self._calls == 0 and self._session is not None:
-                session, self._session = self._session, None
-                await session.close()
+            await self._close()
+
+    async def _close(self) -> None:
+        if self._calls == 0 and self._session is not None:
+            session, self._session = self._session, None
+            await session.close()
 
 
 class _Turn:

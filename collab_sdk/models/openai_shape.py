@@ -44,6 +44,8 @@ NO_MODEL = re.compile(
     re.IGNORECASE,
 )
 """Possessive and bounded: a hostile text of any length takes linear time."""
+MOST_OF_A_NAME = 200
+"""Characters of what a server calls its model."""
 NO_KEY = re.compile(
     r"missing credentials|missing \w* ?api key|api_key client option|api key not (found|valid)", re.IGNORECASE
 )
@@ -119,7 +121,7 @@ def reply_of(name: str, completion: Any, price: Price | None) -> ChatReply:
         raise ModelCallError(f"{name} answered with a message that cannot be read: {error.problem}.") from None
     prompt_tokens = token_count(field_of(usage, "prompt_tokens"))
     completion_tokens = token_count(field_of(usage, "completion_tokens"))
-    finish_reason = field_of(choices[0], "finish_reason")
+    finish_reason, served = field_of(choices[0], "finish_reason"), field_of(completion, "model")
     is_priced = price is not None and prompt_tokens is not None and completion_tokens is not None
     return ChatReply(
         content=content,
@@ -129,6 +131,7 @@ def reply_of(name: str, completion: Any, price: Price | None) -> ChatReply:
         prompt_tokens=prompt_tokens,
         completion_tokens=completion_tokens,
         usd=price.of(prompt_tokens or 0, completion_tokens or 0) if price and is_priced else None,
+        model=served[:MOST_OF_A_NAME] if isinstance(served, str) else "",
     )
 
 

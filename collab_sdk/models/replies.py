@@ -32,8 +32,8 @@ def checked(reply: object, name: str) -> ChatReply:
     """
     if not isinstance(reply, ChatReply):
         raise BotError(f"{name} answered with {type(reply).__name__}; its achat must return a ChatReply.")
-    if not all(isinstance(text, str) for text in (reply.content, reply.reasoning, reply.finish_reason)):
-        raise BotError(f"{name} answered with a ChatReply whose content, reasoning or finish_reason is no text.")
+    if not all(isinstance(text, str) for text in (reply.content, reply.reasoning, reply.finish_reason, reply.model)):
+        raise BotError(f"{name} answered with a ChatReply whose content, reasoning, finish_reason or model is no text.")
     if not isinstance(reply.steps, tuple | list) or not all(map(_is_step, reply.steps)):
         raise BotError(f"{name} answered with a ChatReply whose steps are no messages of an assistant or a tool.")
     try:

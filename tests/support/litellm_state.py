@@ -20,3 +20,4 @@ def forget_litellm() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)  # loops and sockets that it does not close
         gc.collect()
+    gc.freeze()  # what is left, above all the libraries, is not looked through again behind each file of tests

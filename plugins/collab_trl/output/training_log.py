@@ -47,7 +47,11 @@ def draw_curves(stages: Mapping[str, Sequence[Log]], target: Path) -> None:
 
     logged = {key for history in stages.values() for log in history for key in log}
     panels = [(title, keys) for title, keys in PANELS if not logged.isdisjoint(keys)]
-    figure = Figure(figsize=(4 * len(panels), 3 * len(stages)), layout="constrained")
+    width, height = 4 * len(panels), 3 * len(stages)
+    figure = Figure(figsize=(width, height))
+    # In inches: matplotlib's own layouts draw everything twice, and a short training waits for it.
+    figure.subplots_adjust(left=0.7 / width, right=1 - 0.15 / width, bottom=0.5 / height, top=1 - 0.35 / height)
+    figure.subplots_adjust(wspace=0.25, hspace=0.45)
     axes = figure.subplots(len(stages), len(panels), squeeze=False)
     for row, (stage, history) in zip(axes, stages.items(), strict=True):
         for axis, (title, keys) in zip(row, panels, strict=True):

@@ -1,0 +1,354 @@
+"""Which server of a model takes a call, and which of several answer otherwise than the others."""
+
+import asyncio
+import hashlib
+import warnings
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Self
+
+from collab_sdk.engine.admission import Queue
+from collab_sdk.engine.endpoints import FIRST_REST, LONGEST_REST, Endpoint
+from collab_sdk.engine.limits import Limiter
+from collab_sdk.engine.retry import Sleep
+from collab_sdk.errors import (
+    CollabError,
+    EmptyReplyError,
+    EndpointError,
+    FilteredError,
+    ModelCallError,
+    ParameterRefusedError,
+    TimedOutError,
+)
+from collab_sdk.messages import Ending
+from collab_sdk.models.base import ChatModel, ChatReply, ChatRequest
+from collab_sdk.models.replicated import named_replicas
+from collab_sdk.secrets import one_line
+
+SLACK = 1.25
+"""How many times its fair share of the calls a replica takes before a conversation goes to another."""
+PATIENCE = 30.0
+"""Seconds for which replicas that did answer are waited for when all are down, as a shared cache is."""
+
+Outcome = ChatReply | CollabError
+Doubted = Mapping[Endpoint, Outcome]
+"""What replicas answered to one call that another is to be asked about."""
+
+
+class Replicas:
+    """The endpoints of one model, mostly one, in one event loop.
+
+    A conversation stays with one of them, whose prefix cache knows its beginning (rendezvous hashing), while that one
+    has room and is not busier than SLACK times its share of the calls; and where none has room, it waits there, unless
+    another has room first. One that fails, or answers otherwise than the others, rests, ever longer, and is tried with
+    a single call after that.
+    """
+
+    def __init__(self, model_of: Mapping[Endpoint, ChatModel], clock: Callable[[], float], sleep: Sleep) -> None:
+        self._model_of = model_of
+        self._clock = clock
+        self._sleep = sleep
+        self._endpoint_of = {endpoint.admission: endpoint for endpoint in model_of}
+        self._several = len(model_of) > 1
+        self._down_since: float | None = None
+        """Since when none that can be asked has answered."""
+        self._news = asyncio.Event()
+        self._agreed = ""
+        """The model that the replicas say they are."""
+        self._settling = asyncio.Lock()
+        if self._several:
+            for endpoint in model_of:
+                endpoint.admission.beside = partial(self._queue_beside, endpoint)
+
+    @classmethod
+    def of(cls, model: ChatModel, endpoint: str, limiter: Limiter, clock: Callable[[], float], sleep: Sleep) -> Self:
+        """Those of `model`, which the limiter knows as `endpoint`. They share a rate limit, not their admission."""
+        rate_limit = limiter.rate_limit(endpoint)
+        model_of = {
+            Endpoint(
+                name=name, admission=limiter.admission(f"{name} {endpoint}"), rate_limit=rate_limit, clock=clock
+            ): replica
+            for name, replica in named_replicas(model)
+        }
+        return cls(model_of, clock, sleep)
+
+    @property
+    def over(self) -> bool:
+        """Whether all have stopped a run that must have ended by now."""
+        return all(endpoint.over for endpoint in self._model_of)
+
+    @property
+    def down(self) -> bool:
+        """Whether none of several answers, and that is waited for."""
+        return self._down_since is not None
+
+    def vouch(self) -> None:
+        """A reply of the model is in the cache."""
+        for endpoint in self._model_of:
+            endpoint.vouched_for = True
+
+    # Who takes a call
+
+    @asynccontextmanager
+    async def turn(
+        self, request: ChatRequest, order: int, besides: Collection[Endpoint] = ()
+    ) -> AsyncIterator[tuple[Endpoint, ChatModel]]:
+        """Wait until one of them lets the call in, whose conversation was the `order`-th to be opened; which one.
+
+        None of those `besides` is asked.
+        """
+        while True:
+            while not besides and self.down and not self._awake(()):
+                rest = min(endpoint.rests_until for endpoint in self._model_of) - self._clock()
+                await (self._sleep(rest) if rest > 0 else self._news.wait())
+            chosen = self._choose(request, besides)
+            admission = await chosen.admission.enter(order, stays=bool(besides))
+            endpoint = self._endpoint_of[admission]
+            try:
+                able = endpoint.stopped is None and not endpoint.resting
+                if able or besides or not (self.down or self._awake([endpoint])):
+                    yield endpoint, self._model_of[endpoint]
+                    return
+            finally:
+                admission.leave()
+                if self._several:
+                    self._news.set()
+                    self._news = asyncio.Event()
+
+    def _choose(self, request: ChatRequest, besides: Collection[Endpoint]) -> Endpoint:
+        living = [endpoint for endpoint in self._model_of if endpoint.stopped is None] or list(self._model_of)
+        there = [endpoint for endpoint in living if endpoint not in besides] or living
+        awake = [endpoint for endpoint in there if endpoint.awake]
+        if not awake:
+            return min(there, key=lambda endpoint: (not endpoint.proven, endpoint.rests_until))
+        if len(awake) == 1:
+            return awake[0]
+        room = [endpoint for endpoint in awake if endpoint.admission.room] or awake
+        share = SLACK * (1 + sum(endpoint.admission.load for endpoint in awake)) / len(awake)
+        fitting = [endpoint for endpoint in room if endpoint.admission.load < max(1, share)]
+        beginning = f"{request.conversation_id}:{request.messages[0].content if request.messages else ''}"
+        if fitting:
+            return max(fitting, key=lambda endpoint: _rank(beginning, endpoint.name))
+        return min(room, key=lambda endpoint: endpoint.admission.load)
+
+    def _queue_beside(self, endpoint: Endpoint) -> Queue:
+        """The longest queue at another, for `endpoint` to help out with."""
+        if not endpoint.awake:
+            return []
+        return max((other.admission.queue for other in self._model_of if other is not endpoint), key=len)
+
+    def _awake(self, besides: Collection[Endpoint]) -> bool:
+        return any(endpoint.awake for endpoint in self._model_of if endpoint not in besides)
+
+    # Who fails
+
+    def take_over(self, endpoint: Endpoint, error: CollabError) -> bool:
+        """Whether the call that `endpoint` failed is made again, by others or once one is back; it rests till then."""
+        if not self._several:
+            return False
+        if isinstance(error, EndpointError):
+            return self.leave_out(endpoint, error)
+        if not isinstance(error, ModelCallError) or error.rate_limited:  # its admission knows what to do with a limit
+            return False
+        if not error.retryable and not isinstance(error, TimedOutError):
+            return False
+        if not endpoint.proven and endpoint.rests == 0:
+            warnings.warn(f"{endpoint.name} has not answered yet, other replicas go on: {error}", stacklevel=2)
+        elif error.retryable and error.tries is not None:  # it answered, but with what is no reply
+            self._tell(endpoint, type(error).__name__, str(error))
+        endpoint.rest()
+        if not error.retryable:
+            return False
+        return self._awake([endpoint]) or self._is_waited_for()
+
+    def _is_waited_for(self) -> bool:
+        """None can be asked: whether one that answered before is waited for."""
+        able = [endpoint for endpoint in self._model_of if endpoint.stopped is None and not endpoint.left_out]
+        if not any(endpoint.proven for endpoint in able):
+            return False
+        now = self._clock()
+        for endpoint in able:
+            endpoint.rests_until = min(endpoint.rests_until, now + FIRST_REST)
+        self._down_since = now if self._down_since is None else self._down_since
+        return now - self._down_since < PATIENCE
+
+    def gone(self, error: CollabError) -> EndpointError | None:
+        """The error that ends the run where all were waited for in vain, `error` being the last."""
+        if self._down_since is None or self._clock() - self._down_since < PATIENCE:
+            return None
+        problem = f"None of the {len(self._model_of)} replicas has answered for {PATIENCE:.0f} s; the run stops."
+        return EndpointError(f"{problem} {error}")
+
+    def leave_out(self, endpoint: Endpoint, error: EndpointError) -> bool:
+        """Whether the others can do without `endpoint`, which is told; it is tried again after the longest rest."""
+        others = [other for other in self._model_of if other is not endpoint]
+        if not any(other.stopped is None and not other.left_out for other in others):
+            return False
+        if endpoint.stopped is None:
+            self._tell(endpoint, type(error).__name__, str(error))
+        endpoint.stopped, endpoint.left_out = None, str(error)
+        endpoint.rests_until = self._clock() + LONGEST_REST
+        endpoint.rests += 1
+        return True
+
+    def _tell(self, endpoint: Endpoint, kind: str, problem: str) -> None:
+        """That it is left out for now, once for each kind of problem: it may come and go."""
+        if kind not in endpoint.told:
+            endpoint.told.add(kind)
+            warnings.warn(f"{endpoint.name} is left out, other replicas go on: {problem}", stacklevel=3)
+        endpoint.left_out = problem
+
+    def end(self, stop: EndpointError) -> None:
+        """The run ends, for whatever is queued up here as well."""
+        self._down_since = None
+        for endpoint in self._model_of:
+            endpoint.give_up(stop)
+
+    # Who answers otherwise than the others
+
+    def goes_to_another(self, endpoint: Endpoint, error: CollabError, doubted: Doubted) -> bool:
+        """Whether `endpoint` is not to try a call again that it failed at first."""
+        if _is_doubtful(error):
+            return bool(doubted) or self.another([endpoint])
+        return self.take_over(endpoint, error)
+
+    def passes_on(self, endpoint: Endpoint, error: CollabError, doubted: dict[Endpoint, Outcome]) -> bool:
+        """Whether a call that `endpoint` failed is made again; `doubted` grows by what may be its fault alone."""
+        if _is_doubtful(error):
+            return self._doubts(endpoint, error, doubted)
+        taken_over = self.take_over(endpoint, error)
+        if taken_over and not self.another([*doubted, endpoint]):
+            doubted.clear()  # who else was asked is asked anew
+        return taken_over
+
+    def accepts(
+        self,
+        endpoint: Endpoint,
+        reply: ChatReply,
+        readable: Callable[[ChatReply], object] | None,
+        doubted: dict[Endpoint, Outcome],
+    ) -> bool:
+        """Whether the reply is taken; if not, another replica is asked.
+
+        Raises EndpointError where no replica is left that is the model which the run began with.
+        """
+        if not self._several:
+            return True
+        if self._is_other_model(endpoint):
+            return False
+        if reply.ended is Ending.EMPTY or not _is_readable(reply, readable):
+            return not self._doubts(endpoint, reply, doubted)
+        self._trust(endpoint, doubted)
+        return True
+
+    def _doubts(self, endpoint: Endpoint, outcome: Outcome, doubted: dict[Endpoint, Outcome]) -> bool:
+        """Whether `outcome`, of no use, may be the fault of `endpoint` alone, so that another is asked as well.
+
+        Another is, unless two have said the same, of which one is trusted: then it is about the call. A parameter is
+        given up only if all refuse it.
+        """
+        if not self._several:
+            return False
+        endpoint.doubts += 1
+        if endpoint.left_out and not self._awake([endpoint]):
+            endpoint.rest()
+            return self._is_waited_for()
+        asked, is_refusal = [*doubted, endpoint], isinstance(outcome, ParameterRefusedError)
+        if not (self._awake(asked) if is_refusal else self.another(asked)):
+            for other in doubted:
+                other.absolve()
+            return False
+        if is_refusal or not endpoint.trusted:
+            endpoint.rest()  # until the other has answered, it might give many more such answers
+        doubted[endpoint] = outcome
+        return True
+
+    def another(self, asked: Collection[Endpoint]) -> bool:
+        """Whether one more is to be asked what those `asked` gave no answer of use to."""
+        if len(asked) > 1 and any(endpoint.trusted for endpoint in asked):
+            return False
+        return self._several and self._awake(asked)
+
+    def _trust(self, endpoint: Endpoint, doubted: Doubted) -> None:
+        """An answer of `endpoint` is of use, to a call of which others gave none."""
+        endpoint.recovered()
+        self._down_since = None
+        for other, outcome in doubted.items():
+            if isinstance(outcome, ParameterRefusedError) or not other.trusted:
+                problem = "it gave an answer in no readable form" if isinstance(outcome, ChatReply) else str(outcome)
+                self._tell(other, type(outcome).__name__, problem)
+                other.rest()
+
+    # Which model they say they are
+
+    def is_settled(self, endpoint: Endpoint) -> bool:
+        """Whether it is known if `endpoint` is the model that the others are, of which it has just given an answer."""
+        if self._several and not self._agreed:
+            self._agree()
+        is_settled = not self._several or bool(self._agreed) or not endpoint.served
+        if not is_settled:
+            endpoint.rest()  # until it is
+        return is_settled
+
+    def _agree(self) -> None:
+        """On the model that was asked for, if one of them says that it is that."""
+        for endpoint, model in self._model_of.items():
+            if endpoint.served == model.name:
+                self._agreed = model.name
+
+    async def settle(self, ask: Callable[[Collection[Endpoint]], Awaitable[None]]) -> None:
+        """Hear all that can be asked, and go by most of them; by the first of those that are as many.
+
+        `ask` makes a call that none of the endpoints it is given takes.
+        """
+        async with self._settling:
+            heard = {endpoint for endpoint in self._model_of if endpoint.served}
+            self._agree()
+            while not self._agreed and self._awake(heard):
+                unheard = next(endpoint for endpoint in self._model_of if endpoint.awake and endpoint not in heard)
+                await ask([endpoint for endpoint in self._model_of if endpoint is not unheard])
+                heard.add(unheard)
+                self._agree()
+            if not self._agreed:
+                said = Counter(endpoint.served for endpoint in self._model_of if endpoint.served)
+                self._agreed = said.most_common(1)[0][0]
+            for endpoint in self._model_of:
+                if endpoint.served == self._agreed:
+                    endpoint.absolve()
+
+    def _is_other_model(self, endpoint: Endpoint) -> bool:
+        """Whether `endpoint` says that it is another model than the others: it is left out for now."""
+        if endpoint.served in ("", self._agreed):
+            return False
+        problem = f"it answers as {one_line(endpoint.served, 100)}, not as {one_line(self._agreed, 100)}"
+        self._tell(endpoint, endpoint.served, problem)
+        endpoint.rest()
+        if not self._awake([endpoint]) and not self._is_waited_for():
+            stop = EndpointError(
+                f"No replica is left that is the model which the run began with. {endpoint.name}: {problem}."
+            )
+            self.end(stop)
+            raise stop
+        return True
+
+
+def _is_doubtful(error: CollabError) -> bool:
+    """Whether another replica may answer what this one did not."""
+    if isinstance(error, FilteredError | TimedOutError):
+        return False
+    return isinstance(error, EmptyReplyError) or (isinstance(error, ModelCallError) and not error.retryable)
+
+
+def _is_readable(reply: ChatReply, readable: Callable[[ChatReply], object] | None) -> bool:
+    try:
+        if readable is not None:
+            readable(reply)
+    except ValueError:
+        return False
+    return True
+
+
+def _rank(beginning: str, name: str) -> bytes:
+    return hashlib.blake2b(f"{name}\0{beginning}".encode("utf-8", "surrogatepass"), digest_size=8).digest()
