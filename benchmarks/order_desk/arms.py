@@ -281,6 +281,8 @@ FURTHER: dict[str, Arm] = {
     "token penalty off": trained("no-penalty", Pairs(name="no-penalty", metrics=without_penalty), FASTER),
     "six candidates": trained("candidates-6", Pairs(name="candidates-6", rule=PairRule(candidates=6)), FASTER),
 }
+UNCHANGED: dict[str, Arm] = {name: MAIN[name] for name in ("base", "proactive prompt", REFERENCE)}
+"""Met again, by customers who speak otherwise."""
 NEW_KINDS: dict[str, Arm] = {
     "base": base,
     "all kinds were open in training": reference,
