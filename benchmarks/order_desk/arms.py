@@ -7,7 +7,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from claims import REFERENCE
+from claims import REFERENCE, TUNED
 from collab_order_desk import customers
 from collab_order_desk.learning.recipe import Recipe, desk_reward, make_pairs, play_of, train, write_openings
 from collab_trl import prepare
@@ -251,43 +251,46 @@ ALL_OF_THE_DESK = Pairs(
     goals=OF_THE_DESK.goals,
 )
 reference = trained("reference", DEFAULT, FASTER)
+tuned = trained("desk-training", DEFAULT, DESKS)
 MAIN: dict[str, Arm] = {
     "base": base,
     "proactive prompt": proactive,
     "as shipped": trained("shipped", DEFAULT, SHIPPED),
     REFERENCE: reference,
-    "shipped pairs, the desk's training": trained("desk-training", DEFAULT, DESKS),
+    TUNED: tuned,
     "the desk's recipe": trained("desk", ALL_OF_THE_DESK, DESKS),
     "SFT on the chosen": trained("sft", DEFAULT, FASTER.but(method="sft")),
     "SFT on as many proactive replies": trained("sft-proactive", DEFAULT, FASTER.but(method="sft"), as_many_proactive),
     "SFT on all proactive replies": trained("sft-proactive-all", DEFAULT, FASTER.but(method="sft"), all_proactive),
 }
 CONTROLS: dict[str, Arm] = {
-    REFERENCE: reference,
-    "without proactive candidates": trained("unprompted", Pairs(name="unprompted", is_prompted=False), FASTER),
-    "shuffled labels": trained("shuffled", DEFAULT, FASTER, shuffled),
-    "without the SFT term": trained("no-sft", DEFAULT, FASTER.but(loss=NO_SFT)),
-    "shuffled labels, without the SFT term": trained("shuffled-no-sft", DEFAULT, FASTER.but(loss=NO_SFT), shuffled),
-    "window 0": trained("window-0", Pairs(name="window-0", window=0), FASTER),
-    "three goals": trained("goals-3", Pairs(name="goals-3", goals=3), FASTER),
-    "raw margins of three futures": trained("raw-3", Pairs(name="raw-3", rule=RAW), FASTER),
-    "raw margins of one future": trained("raw-1", Pairs(name="raw-1", rule=RAW, samples=1), FASTER),
-    "intrinsic only": trained("intrinsic", Pairs(name="intrinsic", metrics=intrinsic_only), FASTER),
+    TUNED: tuned,
+    "no proactive candidates": trained("tuned-unprompted", Pairs(name="unprompted", is_prompted=False), DESKS),
+    "labels shuffled": trained("tuned-shuffled", DEFAULT, DESKS, shuffled),
+    "no SFT term": trained("tuned-no-sft", DEFAULT, DESKS.but(loss=NO_SFT)),
+    "no SFT term, shuffled labels": trained("tuned-shuffled-no-sft", DEFAULT, DESKS.but(loss=NO_SFT), shuffled),
+    "no future (window 0)": trained("tuned-window-0", Pairs(name="window-0", window=0), DESKS),
+    "several goals": trained("tuned-goals-3", Pairs(name="goals-3", goals=3), DESKS),
+    "raw margins, three futures": trained("tuned-raw-3", Pairs(name="raw-3", rule=RAW), DESKS),
+    "raw margins, one future": trained("tuned-raw-1", Pairs(name="raw-1", rule=RAW, samples=1), DESKS),
+    "intrinsic reward only": trained("tuned-intrinsic", Pairs(name="intrinsic", metrics=intrinsic_only), DESKS),
 }
 FURTHER: dict[str, Arm] = {
-    REFERENCE: reference,
-    "single-turn helpfulness": trained("helpfulness", Pairs(name="helpfulness", window=0, metrics=helpfulness), FASTER),
-    "task metric only": trained("task", Pairs(name="task", metrics=task_only), FASTER),
-    "token penalty off": trained("no-penalty", Pairs(name="no-penalty", metrics=without_penalty), FASTER),
-    "six candidates": trained("candidates-6", Pairs(name="candidates-6", rule=PairRule(candidates=6)), FASTER),
+    TUNED: tuned,
+    "single-turn helpfulness": trained(
+        "tuned-helpfulness", Pairs(name="helpfulness", window=0, metrics=helpfulness), DESKS
+    ),
+    "task metric only": trained("tuned-task", Pairs(name="task", metrics=task_only), DESKS),
+    "token penalty off": trained("tuned-no-penalty", Pairs(name="no-penalty", metrics=without_penalty), DESKS),
+    "six candidates": trained("tuned-candidates-6", Pairs(name="candidates-6", rule=PairRule(candidates=6)), DESKS),
 }
-UNCHANGED: dict[str, Arm] = {name: MAIN[name] for name in ("base", "proactive prompt", REFERENCE)}
+UNCHANGED: dict[str, Arm] = {name: MAIN[name] for name in ("base", "proactive prompt", TUNED)}
 """Met again, by customers who speak otherwise."""
 NEW_KINDS: dict[str, Arm] = {
     "base": base,
-    "all kinds were open in training": reference,
+    "all kinds were open in training": tuned,
     f"{NEW_KIND} was never open in training": trained(
-        "settled", Pairs(name=f"settled-{NEW_KIND}", always=(NEW_KIND,)), FASTER
+        "tuned-settled", Pairs(name=f"settled-{NEW_KIND}", always=(NEW_KIND,)), DESKS
     ),
 }
 ROUNDS: dict[str, Arm] = {

@@ -9,28 +9,15 @@ from collab_order_desk import customers
 from collab_order_desk.world import NAMES, named_in
 from support.paths import ROOT
 
+from collab_sdk.concurrency import run_sync
+from collab_sdk.messages import Message
+from collab_sdk.models import CallRole, ChatRequest
+from collab_sdk.prompts import load_prompt
+
 BENCHMARKS = ROOT / "benchmarks" / "order_desk"
 REFERENCE = "shipped pairs, higher rate"
-BY_PART = {
-    "main": [
-        "base",
-        "proactive prompt",
-        "as shipped",
-        REFERENCE,
-        "shipped pairs, the desk's training",
-        "the desk's recipe",
-        "SFT on the chosen",
-        "SFT on as many proactive replies",
-        "SFT on all proactive replies",
-    ],
-    "deeds": [
-        "base",
-        "rewarded for words, one round",
-        "rewarded for words, two rounds",
-        "rewarded for deeds, one round",
-        "rewarded for deeds, two rounds",
-    ],
-}
+DISTILLED, UNPROMPTED = "SFT on as many proactive replies", "no proactive candidates"
+SMOKE = ("--smoke", "--seeds", 0, "--customers", 10, "--evaluated", 8)
 
 
 def run(benchmark, *arguments):
@@ -40,50 +27,71 @@ def run(benchmark, *arguments):
     return done.stdout
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("part", BY_PART)
-def test_the_smoke_version_makes_and_measures_every_arm(tmp_path, part):
-    settings = ("--work", tmp_path, "--seeds", 0, "--parts", part)
-    first = run("run.py", *settings, "--smoke", "--customers", 10, "--evaluated", 8)
-    assert [line.partition(", ")[2].rpartition(":")[0] for line in first.splitlines()] == BY_PART[part]
-    again = run("run.py", *settings, "--smoke", "--customers", 10, "--evaluated", 8)
-    assert again == ""  # what is done is not done again
-    tables = run("run.py", *settings, "--report")
-    for arm in BY_PART[part]:
-        assert tables.count(f"| {arm} | 1 |") == tables.count("| arm | seeds |"), arm
-    assert (tmp_path / f"{part}.png").read_bytes().startswith(b"\x89PNG")
+def arms_in(output):
+    return [line.partition(", ")[2].rpartition(":")[0] for line in output.splitlines()]
+
+
+def read_rows(path):
+    return [json.loads(line) for line in path.read_text().splitlines()]
 
 
 @pytest.mark.slow
-def test_controls_take_their_pairs_from_the_same_chats_and_change_what_they_say(tmp_path):
-    arms = ("without proactive candidates", "shuffled labels", "three goals", "raw margins of one future")
-    settings = ("--work", tmp_path, "--seeds", 0, "--parts", "controls", "--arms", *arms)
-    run("run.py", *settings, "--smoke", "--customers", 10, "--evaluated", 8)
+def test_the_smoke_version_makes_and_measures_arms_and_controls_of_the_same_chats(tmp_path):
+    arms = ("base", "as shipped", DISTILLED, UNPROMPTED, "labels shuffled", "raw margins, one future")
+    settings = ("--work", tmp_path, "--parts", "main", "controls", "--arms", *arms)
+    assert arms_in(run("run.py", *SMOKE, *settings)) == list(arms)
+    assert run("run.py", *SMOKE, *settings) == ""  # what is done is not done again
+    tables = run("run.py", "--work", tmp_path, "--parts", "main", "controls", "--seeds", 0, "--report")
+    assert all(tables.count(f"| {arm} | 1 |") == 2 for arm in arms)
+    assert (tmp_path / "main.png").read_bytes().startswith(b"\x89PNG")
     pairs, adapters = tmp_path / "seed-0" / "pairs", tmp_path / "seed-0" / "adapters"
+    rows = read_rows(pairs / "default" / "prefs.jsonl")
+    turned = read_rows(adapters / "tuned-shuffled" / "data.jsonl")
+    assert turned != rows
+    assert [{str(row["chosen"]), str(row["rejected"])} for row in turned] == [
+        {str(row["chosen"]), str(row["rejected"])} for row in rows
+    ]
+    distilled = read_rows(adapters / "sft-proactive" / "data.jsonl")
+    assert len(distilled) == len(rows)
+    assert all(row["prompt"][0]["role"] == "user" for row in distilled)  # the prompt is not learnt with them
+    candidates = [each for turn in read_rows(pairs / "raw-1" / "prefs.turns.jsonl") for each in turn["candidates"]]
+    assert {len(candidate["futures"]) for candidate in candidates} == {1}
 
-    def candidates(name):
-        rows = [json.loads(line) for line in (pairs / name / "prefs.turns.jsonl").read_text().splitlines()]
-        return [candidate for row in rows for candidate in row["candidates"]]
 
-    assert {len(each["rewards"]) for each in candidates("raw-1")} == {1}
-    rows, turned = (
-        [json.loads(line) for line in path.read_text().splitlines()]
-        for path in (pairs / "default" / "prefs.jsonl", adapters / "shuffled" / "data.jsonl")
+@pytest.mark.slow
+def test_the_smoke_version_trains_bots_that_act_at_a_till(tmp_path):
+    arms = ("base", "rewarded for words, one round")
+    settings = ("--work", tmp_path, "--parts", "deeds", "--arms", *arms)
+    assert arms_in(run("run.py", *SMOKE, *settings)) == list(arms)
+
+
+@pytest.fixture
+def benchmarks(monkeypatch):
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+
+
+@pytest.mark.usefixtures("benchmarks")
+def test_the_proactive_prompt_does_not_reach_an_unprompted_bot():
+    from controls import Unprompted
+
+    asked = []
+
+    def bot(messages):
+        asked.append([message["role"] for message in messages])
+        return "hello"
+
+    request = ChatRequest(
+        role=CallRole.ASSISTANT,
+        messages=(Message(role="system", content=load_prompt("proactive").text), Message(role="user", content="hi")),
     )
-    assert len(rows) == len(turned)
-    assert rows != turned
-    for row, other in zip(rows, turned, strict=True):
-        assert sorted([row["chosen"], row["rejected"]], key=str) == sorted(
-            [other["chosen"], other["rejected"]], key=str
-        )
+    assert run_sync(Unprompted(bot).achat(request)).content == "hello"
+    assert asked == [["user"]]
 
 
-def test_claims_are_tested_over_seeds_and_corrected_for_how_many_they_are(tmp_path):
-    sys.path.insert(0, str(BENCHMARKS))
-    try:
-        from claims import claims_table, tested
-    finally:
-        sys.path.remove(str(BENCHMARKS))
+@pytest.mark.usefixtures("benchmarks")
+def test_claims_are_tested_over_seeds_and_corrected_for_how_many_they_are():
+    from claims import claims_table, tested
+
     known = {
         "base": {0: (0.50, 0.05), 1: (0.52, 0.06), 2: (0.48, 0.04)},
         "as shipped": {0: (0.51, 0.05), 1: (0.50, 0.06), 2: (0.50, 0.04)},
@@ -97,25 +105,19 @@ def test_claims_are_tested_over_seeds_and_corrected_for_how_many_they_are(tmp_pa
         }
 
     rows = {(row.claim.arm, row.claim.other, row.claim.statistic): row for row in tested(find)}
-    assert len(rows) == 4  # of those whose arms are there
+    assert len(rows) == 3  # of those whose arms are there
     shipped = rows["as shipped", "base", "success, ambiguous"]
     learnt = rows[REFERENCE, "base", "success, ambiguous"]
     same = rows[REFERENCE, "base", "over-asks when clear"]
-    further = rows[REFERENCE, "as shipped", "success, ambiguous"]
     assert [round(each, 2) for each in learnt.differences] == [0.40, 0.41, 0.41]  # a seed that one lacks is left out
     assert same.p == 1.0  # equal in every seed
-    assert learnt.p < further.p < shipped.p < same.p
-    assert learnt.adjusted == pytest.approx(4 * learnt.p)
-    assert further.adjusted == pytest.approx(3 * further.p)
+    assert learnt.p < shipped.p < same.p
+    assert learnt.adjusted == pytest.approx(3 * learnt.p)
     assert shipped.adjusted == pytest.approx(min(1.0, 2 * shipped.p))
     text = claims_table(list(rows.values()))
-    assert "A family of 4 claims" in text
-    assert [line.rsplit("|", 2)[1].strip() for line in text.splitlines() if line.startswith(("| as", "| shipped"))] == [
-        "not told apart",
-        "told apart",
-        "not told apart",
-        "told apart",
-    ]
+    assert "A family of 3 claims" in text
+    verdicts = [line.rsplit("|", 2)[1].strip() for line in text.splitlines() if line.startswith(("| as", "| shipped"))]
+    assert verdicts == ["not told apart", "told apart", "not told apart"]
 
 
 @pytest.mark.slow
