@@ -6,7 +6,7 @@ Customers with known orders meet a bot that takes every order at once and guesse
 `collab_order_desk`, and shops with other menus and other ways to speak. The orders are taken out of the logs, and the
 stand-in's goal reader infers them again, once from the chats alone and once from chats whose system prompt names what
 there is. At every turn the bot's guess is ranked against the question for all that was unsaid by then, or, where
-nothing was, a question without use. The reward is the proof's: 1/2 success + 1/2 right slots - min(0.01 tokens, 1),
+nothing was, a question without use. The reward is the desk's: 1/2 success + 1/2 right slots - min(0.01 tokens, 1),
 window 2, three futures, played by the shop's own rules. A turn agrees if the same of the two wins by the inferred goals
 as by the true one. `asked for alone` is what goals say that hold only what the user said: by them nothing is open, and
 the guess wins.

@@ -32,7 +32,7 @@ from collab_order_desk.learning.recipe import Recipe, make_pairs, play_of, train
 from collab_trl.output.workplace import METRICS
 from hidden_tables import Values, arms_table, differences_table, users_table
 from hidden_users import compare_users
-from proof import once
+from run import once
 
 from collab_sdk import as_chat_model, read_conversations
 from collab_sdk.concurrency import run_sync

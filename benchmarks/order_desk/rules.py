@@ -4,7 +4,7 @@
 
 For each seed a model is built and taught to speak, and it talks with customers. The previous rule makes pairs of
 the chats with `--customers` of them; the present rule then of as many chats as take as many calls. A model is trained
-on either, by the recipe of proof.py, and meets the same 500 customers whose orders were in no training. What is done
+on either, by the desk's own recipe, and meets the same 500 customers whose orders were in no training. What is done
 lies in the work folder and is not done again. Set OMP_NUM_THREADS=1 on small machines.
 """
 
@@ -24,7 +24,7 @@ from collab_order_desk.learning.base_model import Size, make_base
 from collab_order_desk.learning.recipe import Recipe, play_of, train
 from collab_trl.online.rollouts import aroll_out
 from previous_rule import PreviousRuleExporter
-from proof import DRAWN, GREEDY, once, table
+from run import DRAWN, GREEDY, once, table
 
 from collab_sdk import PreferenceExporter, as_chat_model, read_conversations
 from collab_sdk.concurrency import run_sync

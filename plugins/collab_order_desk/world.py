@@ -16,7 +16,7 @@ Order = Mapping[str, str]
 Split = Literal["train", "held-out"]
 HELD_OUT = 0.2
 """The share of all orders that no training conversation is about."""
-SPLIT = "2026-11"
+SPLIT = "2026-11-29"
 """Names the draw of these orders: it was drawn anew when everything else was settled, and nothing was chosen by it."""
 
 

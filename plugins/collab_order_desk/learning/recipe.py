@@ -18,6 +18,7 @@ from collab_order_desk.till import Till
 from collab_sdk import Engine, Metric, MRScorer, PreferenceExporter, Rollout, Simulator, TokenPenalty
 from collab_sdk.files import JsonlWriter
 from collab_sdk.logs import get_chat_writer
+from collab_sdk.models import ModelLike
 from collab_sdk.simulator import Users
 from collab_sdk.spec import Limits, PairRule
 from collab_sdk.training import Play, TrainingOptions, TrainingProgress
@@ -85,7 +86,7 @@ def write_openings(path: Path, met: Iterable[Customer]) -> Path:
     return path
 
 
-def make_pairs(bot: str, chats: Iterable[Conversation], path: Path, play: Play) -> None:
+def make_pairs(bot: ModelLike, chats: Iterable[Conversation], path: Path, play: Play) -> None:
     """Preference pairs of the bot's own replies to the histories of `chats`."""
     exporter = PreferenceExporter(play.scorer.with_assistant(bot), **asdict(play.rule))
     with _at_the_cap():

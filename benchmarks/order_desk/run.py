@@ -1,27 +1,29 @@
 """Does a model learn when to ask? Several seeds of a base and what is trained from it, on held-out orders.
 
-    python benchmarks/order_desk/proof.py [--seeds 0 1 2] [--parts main ablations kinds deeds] [--work order-desk]
-        [--report]
+    python benchmarks/order_desk/run.py [--parts main controls ...] [--seeds 0 1 2 3 4] [--arms NAME ...]
+        [--work order-desk] [--report]
 
-For each seed a model is built and taught to speak, then trained with the package's own classes on what it says itself.
-Each arm then meets the same 500 customers whose orders were in no training, greedily and at temperature 1; those of
-`main` also meet customers who speak in phrasings it has never heard, those of `kinds` customers who leave open what was
-never open in their training. In `deeds` orders are placed at a till, by calls: some arms are rewarded for what is on
-it, some for what they say. What is done lies in the work folder and is not done again, so that seeds can be given to
-several processes; `--report` prints the tables of all that is there, as Markdown, and draws them. Figures are means
-over seeds with 95 % intervals (Student's t). Set OMP_NUM_THREADS=1 on small machines.
+For each seed a model is built and taught to speak, and talks with customers; arms are trained with the package's own
+classes on pairs of what it says. Each arm then meets the same customers whose orders were in no training, greedily and
+at temperature 1; in `phrasings` the customers speak as none did in training, in `kinds` they leave open what was never
+open in training. `rounds` has the methods that let the model talk. In `deeds` orders are placed at a till, by calls:
+some arms are rewarded for what is on it, some for what they say. What is done lies in the work folder and is not done
+again, so that seeds can be given to several processes; `--report` prints the tables of all that is there and the tests
+of claims.py, as Markdown, and draws them. Figures are means over seeds with 95 % intervals (Student's t). Set
+OMP_NUM_THREADS=1 on small machines.
 """
 
 import argparse
 import json
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from arms import ABLATIONS, DEEDS, MAIN, NEW_KIND, NEW_KINDS, Arm, Trial
+from arms import CONTROLS, DEEDS, FURTHER, MAIN, NEW_KIND, NEW_KINDS, ROUNDS, UNCHANGED, Arm, Trial, read_rows
+from claims import claims_table, tested
 from collab_order_desk import OrderDeskUser, customers
 from collab_order_desk.evaluation import measure
 from collab_order_desk.learning.base_model import Size, make_base
@@ -59,8 +61,10 @@ DRAWN = Setting(name="temperature 1", temperature=1.0)
 UNHEARD = Setting(name="temperature 1, phrasings never heard", temperature=1.0, phrasings="chatty")
 ONLY_NEW = {"always": [name for name in NAMES if name != NEW_KIND], "never": [NEW_KIND]}
 PARTS = {
-    "main": Part(arms=MAIN, settings=(GREEDY, DRAWN, UNHEARD)),
-    "ablations": Part(arms=ABLATIONS, settings=(GREEDY, DRAWN)),
+    "main": Part(arms=MAIN, settings=(GREEDY, DRAWN)),
+    "controls": Part(arms=CONTROLS, settings=(GREEDY, DRAWN)),
+    "further": Part(arms=FURTHER, settings=(GREEDY, DRAWN)),
+    "phrasings": Part(arms=UNCHANGED, settings=(UNHEARD,)),
     "kinds": Part(
         arms=NEW_KINDS,
         settings=tuple(
@@ -68,17 +72,22 @@ PARTS = {
             for name, temperature in (("greedy", 0.0), ("temperature 1", 1.0))
         ),
     ),
+    "rounds": Part(arms=ROUNDS, settings=(GREEDY, DRAWN)),
     "deeds": Part(arms=DEEDS, settings=(GREEDY, DRAWN), at_till=True),
 }
+
+SHOWN = ("main", "controls", "phrasings", "kinds", "further")
+"""Parts that docs/order-desk.md shows."""
+TAUGHT = Size(epochs=4.5)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--parts", nargs="+", choices=list(PARTS), default=list(PARTS))
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
+    parser.add_argument("--parts", nargs="+", choices=list(PARTS), default=list(SHOWN))
     parser.add_argument("--arms", nargs="+", help="these alone, of the parts")
-    parser.add_argument("--customers", type=int, default=500, help="who are trained with")
-    parser.add_argument("--evaluated", type=int, default=500)
+    parser.add_argument("--customers", type=int, default=200, help="who are trained with")
+    parser.add_argument("--evaluated", type=int, default=240)
     parser.add_argument("--smoke", action="store_true", help="a tiny model and a handful of customers: does it run?")
     parser.add_argument("--work", type=Path, default=Path("order-desk"))
     parser.add_argument("--report", action="store_true", help="print what is there, and do nothing")
@@ -86,32 +95,31 @@ def main() -> None:
     if options.report:
         report(options)
         return
-    for seed in options.seeds:
-        for name, arm, part in chosen(options):
-            started = time.perf_counter()
-            found = measured(trial_of(options, seed, part), name, arm, part, options.evaluated)
-            if found:
-                print(f"seed {seed}, {name}: {time.perf_counter() - started:.0f} s", flush=True)
+    for part in options.parts:
+        for seed in options.seeds:
+            trial = trial_of(options, seed, PARTS[part])
+            for name, arm in PARTS[part].arms.items():
+                if not options.arms or name in options.arms:
+                    done(trial, name, arm, PARTS[part], options.evaluated)
 
 
-def chosen(options: argparse.Namespace) -> list[tuple[str, Arm, Part]]:
-    return [
-        (name, arm, PARTS[part])
-        for part in options.parts
-        for name, arm in PARTS[part].arms.items()
-        if not options.arms or name in options.arms
-    ]
+def done(trial: Trial, name: str, arm: Arm, part: Part, n: int) -> None:
+    """The arm made and measured, if it is not yet, and how long that took."""
+    started, cpu = time.perf_counter(), time.process_time()
+    if measured(trial, name, arm, part, n):
+        took = f"{time.perf_counter() - started:.0f} s, {time.process_time() - cpu:.0f} s of CPU"
+        print(f"seed {trial.seed}, {name}: {took}", flush=True)
 
 
 def trial_of(options: argparse.Namespace, seed: int, part: Part) -> Trial:
     """With its base, which is taught once."""
     folder = folder_of(options, seed, part)
-    size, recipe = Size(), Recipe(at_till=part.at_till)
+    size, recipe = TAUGHT, Recipe(at_till=part.at_till)
     if options.smoke:
         size = Size(layers=1, hidden=48, lessons=400, epochs=4)
         recipe = replace(recipe, candidates=3, samples=2, goals=2, epochs=1.0)
     once(folder / "base", lambda path: make_base(path, seed=seed, size=size, at_till=part.at_till))
-    return Trial(folder=folder, seed=seed, customers=options.customers, recipe=recipe)
+    return Trial(folder=folder, seed=seed, customers=options.customers, recipe=recipe, is_smoke=options.smoke)
 
 
 def folder_of(options: argparse.Namespace, seed: int, part: Part) -> Path:
@@ -155,10 +163,19 @@ def report(options: argparse.Namespace) -> None:
             print(f"\n**{part}, {setting.name}**\n\n{table(shown[setting.name])}")
         if any(shown.values()):
             draw_arms(shown, options.work / f"{part}.png")
-    for what in ("one-goal", "reference"):
-        files = [options.work / f"seed-{seed}" / what / "prefs.jsonl" for seed in options.seeds]
-        if shares := [f"{guesses_over_guesses(file):.0%}" for file in files if file.exists()]:
-            print(f"\n{what}: pairs that put a guess over a guess, by seed: {', '.join(shares)}")
+    for what in ("default", "goals-3", "desk"):
+        files = [options.work / f"seed-{seed}" / "pairs" / what / "prefs.jsonl" for seed in options.seeds]
+        if rows := [read_rows(file) for file in files if file.exists()]:
+            counts = ", ".join(str(len(each)) for each in rows)
+            guesses = ", ".join(f"{guesses_over_guesses(each):.0%}" for each in rows)
+            print(f"\n{what}: {counts} pairs, by seed; at open turns a guess is over a guess in {guesses}")
+    print(f"\n{claims_table(tested(lambda arm: by_seed(options, arm)))}")
+
+
+def by_seed(options: argparse.Namespace, arm: str) -> dict[int, Figures]:
+    """An arm's figures at temperature 1."""
+    files = {seed: result(options.work / f"seed-{seed}", DRAWN.name, arm) for seed in options.seeds}
+    return {seed: json.loads(file.read_text()) for seed, file in files.items() if file.exists()}
 
 
 def found(options: argparse.Namespace, part: Part, setting: str, arm: str) -> list[Figures]:
@@ -185,10 +202,10 @@ def cell(seeds: Sequence[Figures], name: str) -> str:
     return f"{mean:.{digits}f} ± {half:.{digits}f}"
 
 
-def guesses_over_guesses(pairs: Path) -> float:
+def guesses_over_guesses(pairs: Sequence[Mapping[str, Any]]) -> float:
     """Of the pairs at which something was still unsaid: both replies are orders all the same."""
     both = []
-    for row in map(json.loads, pairs.read_text().splitlines()):
+    for row in pairs:
         if len(said_by_user(as_messages(row["prompt"]))) < len(NAMES):
             both.append(all(read_reply(row[side][0]["content"]).order for side in ("chosen", "rejected")))
     return statistics.fmean(both) if both else 0.0
