@@ -4,7 +4,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from random import Random
 
-from collab_order_desk.phrasings import PHRASINGS, TRAINED, Phrasings, opening
+from collab_order_desk.phrasings import PHRASINGS, TRAINED
+from collab_order_desk.wording import Phrasings, part
 from collab_order_desk.world import NAMES, Order, Split, goal_text, orders
 from collab_sdk.messages import Message
 from collab_sdk.types import Conversation, Goal
@@ -64,5 +65,6 @@ def _drawn(split: Split, phrasings: str | None, random: Random) -> tuple[Order, 
 
 
 def _customer(id: str, order: Order, named: set[str], way: Phrasings, random: Random) -> Customer:
+    opening = way.opening(part(order, [name for name in NAMES if name in named]), random)
     is_clear = len(named) == len(NAMES)
-    return Customer(id=id, order=order, opening=opening(order, sorted(named), way, random), is_clear=is_clear)
+    return Customer(id=id, order=order, opening=opening, is_clear=is_clear)

@@ -1,10 +1,12 @@
 """Scripted assistants, between which a learner should end up: they tell what there is to learn."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from random import Random
 from typing import Any
 
-from collab_order_desk.speech import read_reply, write_order, write_question
+from collab_order_desk.baristas import NATURAL, TERSE, Barista
+from collab_order_desk.speech import read_reply
 from collab_order_desk.till import place
 from collab_order_desk.world import NAMES, SLOTS, said_by_user
 from collab_sdk.messages import Message, as_messages
@@ -14,38 +16,38 @@ from collab_sdk.spec import Price
 Policy = Callable[[Sequence[Mapping[str, Any]]], str]
 
 
-def never_ask(messages: Sequence[Mapping[str, Any]]) -> str:
+def never_ask(messages: Sequence[Mapping[str, Any]], *, barista: Barista = TERSE) -> str:
     """Takes an order at once, and guesses what was not said."""
-    return _guess(as_messages(messages))
+    return _ask(as_messages(messages), barista, most=0)
 
 
-def ask_one(messages: Sequence[Mapping[str, Any]]) -> str:
+def ask_one(messages: Sequence[Mapping[str, Any]], *, barista: Barista = TERSE) -> str:
     """Asks for one slot at a time."""
-    return _ask(as_messages(messages), most=1)
+    return _ask(as_messages(messages), barista, most=1)
 
 
-def ask_two(messages: Sequence[Mapping[str, Any]]) -> str:
+def ask_two(messages: Sequence[Mapping[str, Any]], *, barista: Barista = TERSE) -> str:
     """Asks for two slots at a time: as many as the hidden population puts up with."""
-    return _ask(as_messages(messages), most=2)
+    return _ask(as_messages(messages), barista, most=2)
 
 
-def ask_all(messages: Sequence[Mapping[str, Any]]) -> str:
+def ask_all(messages: Sequence[Mapping[str, Any]], *, barista: Barista = TERSE) -> str:
     """Asks once for everything that is missing: the ideal, where the user is not vague."""
-    return _ask(as_messages(messages), most=len(NAMES))
+    return _ask(as_messages(messages), barista, most=len(NAMES))
 
 
-def _ask(messages: Sequence[Message], *, most: int) -> str:
+def _ask(messages: Sequence[Message], barista: Barista, *, most: int) -> str:
+    random = Random("\0".join(message.content for message in messages))  # noqa: S311 - no secret
     said = said_by_user(messages)
     missing = [name for name in NAMES if name not in said]
-    return write_question(missing[:most]) if missing else _guess(messages)
-
-
-def _guess(messages: Sequence[Message]) -> str:
-    random = Random("\0".join(message.content for message in messages))  # noqa: S311 - no secret
-    return write_order({slot.name: random.choice(slot.values) for slot in SLOTS} | said_by_user(messages))
+    if missing and most:
+        return barista.question(missing[:most], random)
+    return barista.order({slot.name: random.choice(slot.values) for slot in SLOTS} | said, random)
 
 
 POLICIES: Mapping[str, Policy] = {"never-ask": never_ask, "ask-one": ask_one, "ask-two": ask_two, "ask-all": ask_all}
+NATURAL_POLICIES: Mapping[str, Policy] = {name: partial(policy, barista=NATURAL) for name, policy in POLICIES.items()}
+"""The same in natural sentences."""
 
 
 class AtTill:

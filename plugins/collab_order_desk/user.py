@@ -8,18 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
 
-from collab_order_desk.phrasings import (
-    ACCEPTANCES,
-    FAREWELLS,
-    PHRASINGS,
-    REMINDERS,
-    THANKS,
-    VAGUE,
-    WHAT,
-    Phrasings,
-    spoken,
-)
+from collab_order_desk.phrasings import PHRASINGS
 from collab_order_desk.speech import Reply, read_reply
+from collab_order_desk.wording import Phrasings, part
 from collab_order_desk.world import NAMES, SLOT_OF, Order, named_in
 from collab_sdk.messages import Message
 
@@ -92,18 +83,18 @@ def reply(
     order: Order, messages: Sequence[Message], *, phrasings: str, random: Random, manner: Manner = STANDING
 ) -> tuple[str, bool]:
     """The user's next message to an assistant that has just spoken, and whether they leave with it."""
-    visit = visit_of(order, messages)
+    visit, way = visit_of(order, messages), PHRASINGS[phrasings]
     if visit.was_served:
-        return random.choice(THANKS), True
+        return way.say(way.thanks, random), True
     if visit.is_over(manner):
-        return random.choice(FAREWELLS), True
-    way, last = PHRASINGS[phrasings], visit.last or Reply()
+        return way.say(way.farewells, random), True
+    last = visit.last or Reply()
     if last.order is not None:
         if manner.accepts_first and visit.wrong == 1:
-            return random.choice(ACCEPTANCES), False
+            return way.say(way.acceptances, random), False
         return _correct(visit, last.order, way, manner, random), False
     if not last.asked or len(last.asked) > manner.most_asked:
-        return random.choice(WHAT), False
+        return way.say(way.what, random), False
     return _answer(visit, last.asked, way, manner, random), False
 
 
@@ -111,17 +102,17 @@ def _correct(visit: Visit, got: Order, way: Phrasings, manner: Manner, random: R
     """One thing that is wrong, first of those that were said already."""
     wrong = [name for name in NAMES if got[name] != visit.order[name]]
     if random.random() < manner.vagueness:
-        return random.choice(VAGUE)
+        return way.say(way.vague, random)
     overheard = [name for name in wrong if name in visit.said]
     corrected = (overheard or [random.choice(wrong)])[:1]
-    return random.choice(way.corrections).format(spoken(visit.order, corrected))
+    return way.say(way.corrections, random, named=part(visit.order, corrected), wrong=part(got, corrected))
 
 
 def _answer(visit: Visit, asked: frozenset[str], way: Phrasings, manner: Manner, random: Random) -> str:
     """What was asked for and is news, as far as their manner lets them; now and then one thing less."""
     news = [name for name in NAMES if name in asked - visit.said]
     if not news:
-        return random.choice(REMINDERS).format(spoken(visit.order, sorted(asked, key=NAMES.index)))
+        return way.say(way.reminders, random, named=part(visit.order, sorted(asked, key=NAMES.index)))
     if len(news) > 1 and random.random() < manner.vagueness:
         news.remove(random.choice(news))
-    return random.choice(way.answers).format(spoken(visit.order, news[: manner.at_once]))
+    return way.say(way.answers, random, named=part(visit.order, news[: manner.at_once]))

@@ -1,7 +1,6 @@
 """What can be ordered at the desk, who wants it, and what was said of it."""
 
 import hashlib
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -9,6 +8,7 @@ from itertools import product
 from random import Random
 from typing import Literal
 
+from collab_order_desk.lexicon import mentions, plain
 from collab_sdk.messages import Message
 
 Order = Mapping[str, str]
@@ -42,7 +42,6 @@ SLOTS = (
 )
 NAMES = tuple(slot.name for slot in SLOTS)
 SLOT_OF = {value: slot.name for slot in SLOTS for value in slot.values}
-VALUE = re.compile(rf"\b(?:{'|'.join(SLOT_OF)})\b", re.IGNORECASE)
 
 
 @cache
@@ -72,8 +71,8 @@ def read_order(text: str) -> Order:
 
 
 def named_in(text: str) -> list[str]:
-    """The values that a text names, in its order."""
-    return [value.lower() for value in VALUE.findall(text)]
+    """The values that a text names and does not rule out, in its order."""
+    return [mention.value for mention in mentions(plain(text)) if not mention.is_denied]
 
 
 def said_by_user(messages: Iterable[Message]) -> dict[str, str]:

@@ -9,9 +9,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from random import Random
 
+from collab_order_desk.baristas import NATURAL, TERSE, Barista
 from collab_order_desk.customers import Customer, customers
+from collab_order_desk.natural import NATURAL as NATURAL_PHRASINGS
 from collab_order_desk.phrasings import TRAINED
-from collab_order_desk.speech import read_reply, write_order, write_question
+from collab_order_desk.speech import read_reply
 from collab_order_desk.till import PLACED, place
 from collab_order_desk.user import reply
 from collab_order_desk.world import NAMES, SLOTS, Order, said_by_user
@@ -45,12 +47,17 @@ INQUISITIVE = Habits(asks_if_open=0.5, asks_all=0.2, asks_some=0.7, proactive_as
 """Of a barista who asks more, and about any number of things, so that it can be found out how many are best."""
 
 
-def lessons(n: int, *, seed: int, at_till: bool = False, habits: Habits = HABITS) -> Iterator[list[Message]]:
-    """`n` conversations about training orders, some under the proactive prompt."""
+def lessons(
+    n: int, *, seed: int, at_till: bool = False, habits: Habits = HABITS, phrasings: str | None = None
+) -> Iterator[list[Message]]:
+    """`n` conversations about training orders, some under the proactive prompt.
+
+    `phrasings` are the users' as in OrderDeskUser; where they are natural sentences, so are the barista's.
+    """
     random = Random(f"lessons/{seed}")  # noqa: S311 - no secret
     placing = Random(f"till/{seed}")  # noqa: S311 - no secret
-    for customer in customers(n, seed=seed):
-        lesson = _lesson(customer, habits, random)[:-1]  # nobody answers a user who has left
+    for customer in customers(n, seed=seed, phrasings=phrasings):
+        lesson = _lesson(customer, habits, random, phrasings)[:-1]  # nobody answers a user who has left
         yield [each for message in lesson for each in _at_till(message, placing)] if at_till else lesson
 
 
@@ -72,13 +79,14 @@ def _at_till(message: Message, random: Random) -> list[Message]:
     return [call, Message(role="tool", content=PLACED, tool_call_id="till"), message]
 
 
-def _lesson(customer: Customer, habits: Habits, random: Random) -> list[Message]:
+def _lesson(customer: Customer, habits: Habits, random: Random, phrasings: str | None = None) -> list[Message]:
     proactive = random.random() < PROACTIVE
     messages = list(customer.history)
     guess: Order = {slot.name: random.choice(slot.values) for slot in SLOTS}
-    phrasings, done = random.choice(sorted(TRAINED)), False
+    barista, done = NATURAL if phrasings in NATURAL_PHRASINGS else TERSE, False
+    phrasings = phrasings or random.choice(sorted(TRAINED))
     while not done:
-        text = _answer(messages, guess, habits, proactive=proactive, random=random)
+        text = _answer(messages, guess, habits, barista, proactive=proactive, random=random)
         guess = read_reply(text).order or guess
         messages.append(Message(role="assistant", content=text))
         text, done = reply(customer.order, messages, phrasings=phrasings, random=random)
@@ -86,16 +94,18 @@ def _lesson(customer: Customer, habits: Habits, random: Random) -> list[Message]
     return [Message(role="system", content=load_prompt("proactive").text), *messages] if proactive else messages
 
 
-def _answer(messages: Sequence[Message], guess: Order, habits: Habits, *, proactive: bool, random: Random) -> str:
+def _answer(
+    messages: Sequence[Message], guess: Order, habits: Habits, barista: Barista, *, proactive: bool, random: Random
+) -> str:
     said = said_by_user(messages)
     missing = [name for name in NAMES if name not in said]
     if proactive:
         asks = bool(missing) or random.random() < habits.asks_if_clear_and_proactive
     else:
         asks = random.random() < (habits.asks_if_open if missing else habits.asks_if_clear)
-    return (
-        write_question(_wondered(missing, habits, proactive, random)) if asks else write_order(_completed(said, guess))
-    )
+    if asks:
+        return barista.question(_wondered(missing, habits, proactive, random), random)
+    return barista.order(_completed(said, guess), random)
 
 
 def _wondered(missing: Sequence[str], habits: Habits, proactive: bool, random: Random) -> Sequence[str]:

@@ -216,7 +216,7 @@ def test_a_goal_that_is_no_order_is_refused():
     )
     with pytest.raises(UsageError, match="goals of the order desk only"):
         scorer.score(chat("a mocha", "what milk ?"), goal="an essay")
-    with pytest.raises(UnknownNameError, match="Known: chatty, curt, hidden, plain"):
+    with pytest.raises(UnknownNameError, match="Known: chatty, curt, hidden, natural, natural-unseen, plain"):
         as_chat_model("order-desk:rude")
 
 
