@@ -72,10 +72,10 @@ class Part:
     rate: float = 2e-4
     longest_reply: int = 60
     """Tokens, about twice those of an order, or of a call with one."""
-    openings: int = 48
+    openings: int = 64
     evaluated: int = 120
     reward: tuple[str, ...] = (*REWARD, "token_penalty=1,rate=0.005")
-    rounds: tuple[str, ...] = ("--candidates", "6")
+    rounds: tuple[str, ...] = ("--candidates", "6", "--batch-size", "8", "--epochs", "5", "--eval-fraction", "0")
     grpo: tuple[str, ...] = ("--learning-rate", "1e-4", "--batch-size", "32", "--max-steps", "6")
 
 
@@ -86,7 +86,7 @@ TILL = Part(
     arms=ARMS[:4],
     lessons=200,
     longest_reply=120,
-    openings=20,
+    openings=24,
     evaluated=60,
     reward=(*REWARD, "token_penalty=1,rate=0.003"),  # an order takes a call more
 )
@@ -102,8 +102,8 @@ def in_small(part: Part) -> Part:
         rate=3e-3,
         openings=6,
         evaluated=3,
-        rounds=("--candidates", "3", "--samples", "1", "--epochs", "1", "--eval-fraction", "0"),
-        grpo=("--candidates", "2", "--batch-size", "4", "--max-steps", "1"),
+        rounds=("--candidates", "3", "--window", "1", "--epochs", "1", "--eval-fraction", "0"),
+        grpo=("--candidates", "2", "--batch-size", "4", "--max-steps", "1", "--window", "1"),
     )
 
 

@@ -49,9 +49,11 @@ def make_base(
     model without a chat template, for one whose template has no place for the tools, and for too little memory.
     """
     import torch
+    import transformers
     from collab_trl.chat_template import ChatTemplate
     from collab_trl.pretrained import read_config, read_model, read_tokenizer
 
+    transformers.logging.disable_progress_bar()
     tokenizer = read_tokenizer(source, ChatTemplate.named(chat_template))
     check_template(source, tokenizer, tools)
     examples = [tokens_of(lesson, tokenizer, tools) for lesson in taught]
