@@ -1,7 +1,7 @@
 """The tables of pretrained.py, as Markdown, of whatever lies in its work folder."""
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -127,7 +127,9 @@ def print_cost(work: Path) -> None:
         print(f"\n{name}: {n} pairs to train on")
 
 
-def print_table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    print(f"| {' | '.join(heads)} |\n|{'---|' * len(heads)}")
+def print_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Without the columns that are empty, as those of the till where there is none."""
+    kept = [place for place in range(len(heads)) if any(row[place] for row in rows)]
+    print(f"| {' | '.join(heads[place] for place in kept)} |\n|{'---|' * len(kept)}")
     for row in rows:
-        print(f"| {' | '.join(row)} |")
+        print(f"| {' | '.join(row[place] for place in kept)} |")
