@@ -72,7 +72,7 @@ class Part:
     rate: float = 2e-4
     longest_reply: int = 60
     """Tokens, about twice those of an order, or of a call with one."""
-    openings: int = 64
+    openings: int = 48
     evaluated: int = 120
     reward: tuple[str, ...] = (*REWARD, "token_penalty=1,rate=0.005")
     rounds: tuple[str, ...] = ("--candidates", "6", "--batch-size", "8", "--epochs", "5", "--eval-fraction", "0")
