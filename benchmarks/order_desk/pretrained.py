@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from signal import SIGKILL
+from signal import SIGKILL, SIGTERM, default_int_handler, signal
 
 from collab_order_desk import OrderDeskUser, customers
 from collab_order_desk.baristas import DESK_PROMPT
@@ -211,6 +211,7 @@ def main() -> None:
             print(f"\n## {desk.part.name}")
             print_tables(desk.work, desk.part.arms, [setting.name for setting in SETTINGS])
         return
+    signal(SIGTERM, default_int_handler)  # a training that was begun here ends with it
     for desk in desks:
         for step in steps(desk):
             do(step, desk.work)

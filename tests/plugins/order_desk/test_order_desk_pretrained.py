@@ -2,7 +2,6 @@
 
 import json
 import os
-import signal
 import subprocess
 import sys
 from importlib import import_module
@@ -17,6 +16,7 @@ from collab_sdk.errors import UsageError
 BENCHMARKS = ROOT / "benchmarks" / "order_desk"
 sys.path.append(str(BENCHMARKS))
 elsewhere, teaching = map(import_module, ("elsewhere", "teaching"))
+STOPPED = "stopped; the same command goes on from here"
 TEMPLATE = BENCHMARKS / "smollm2_with_calls.jinja"
 LESSONS = list(lessons(40, seed=0, at_till=True, phrasings="natural"))
 
@@ -54,15 +54,20 @@ def steps(output):
 
 
 @pytest.mark.slow
-def test_the_smoke_version_goes_on_after_a_kill_and_measures_every_arm(base, tmp_path):
+def test_the_smoke_version_goes_on_after_a_stop_and_measures_every_arm(base, tmp_path):
     work = tmp_path / "work"
-    killed = subprocess.Popen(command(base, work), stdout=subprocess.PIPE, text=True, start_new_session=True)
+    stopped = subprocess.Popen(
+        command(base, work), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
     before = []
-    for line in killed.stdout:
+    for line in stopped.stdout:
         before.append(line)
         if line == "words, one round: training ...\n":
-            os.killpg(killed.pid, signal.SIGKILL)
-    killed.wait()
+            stopped.terminate()
+    assert stopped.stderr.read().splitlines()[-1] == f"words, one round: training: {STOPPED}"
+    assert stopped.wait() == 1
+    with pytest.raises(ProcessLookupError):  # the training that it had begun has ended with it
+        os.killpg(stopped.pid, 0)
     output = run(base, work)
     assert steps(output)[0] == steps("".join(before))[-1] == "words, one round: training"
     assert run(base, work) == ""  # what is done is not done again
