@@ -2,57 +2,68 @@
 
 import re
 import unicodedata
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
-_LIQUID = r"(?:[- ]?milk)?"
+_MILK, _SIZED, _SYRUP = r"(?:[- ]?milk)?", r"(?:[- ]sized?)?", r"(?: syrup| flavou?r(?:ing|ed)?)?"
 _VALUES: Mapping[tuple[str, str], str] = {
     ("drink", "chai"): r"chai(?: tea)?(?: latte)?",
-    ("drink", "latte"): r"(?:caffe |cafe )?latt?ee?",
-    ("drink", "mocha"): r"(?:caffe |cafe )?moch?cha|(?:caffe |cafe )?mocha|moka",
-    ("drink", "cappuccino"): r"cap{1,2}uc{1,2}h?ino",
-    ("drink", "americano"): r"amer+icano",
-    ("drink", "espresso"): r"e[sx]pres{1,2}o",
-    ("drink", "macchiato"): r"mac{1,2}h?iato",
+    ("drink", "latte"): r"(?:caff?e )?lattee?",
+    ("drink", "mocha"): r"(?:caff?e )?moc?cha|mokk?a",
+    ("drink", "cappuccino"): r"capp?ucc?h?ino",
+    ("drink", "americano"): r"amerr?icano",
+    ("drink", "espresso"): r"e[sx]press?o",
+    ("drink", "macchiato"): r"macc?h?iato",
     ("drink", "cortado"): r"cortado",
-    ("size", "small"): r"small(?:-sized?)?",
-    ("size", "medium"): r"(?:medium|mid)(?:-| )sized?|medium|regular(?:-| )sized?",
-    ("size", "large"): r"(?:large|big)(?:-| )sized?|large|big",
-    ("milk", "whole"): rf"full[- ]?(?:fat|cream){_LIQUID}|whole{_LIQUID}",
-    ("milk", "skim"): rf"(?:skim(?:med)?|non[- ]?fat|no[- ]fat|fat[- ]free|skinny){_LIQUID}",
-    ("milk", "oat"): rf"oats?{_LIQUID}",
-    ("milk", "soy"): rf"soya?(?:[- ]?bean)?{_LIQUID}",
-    ("milk", "almond"): rf"almonds?{_LIQUID}",
-    ("syrup", "vanilla"): r"vanill?a",
-    ("syrup", "hazelnut"): r"haz(?:el|le)nuts?",
-    ("syrup", "caramel"): r"car(?:a)?mel",
-    ("syrup", "chocolate"): r"choc(?:olate)?",
-    ("syrup", "honey"): r"honey",
+    ("size", "small"): rf"small{_SIZED}",
+    ("size", "medium"): rf"medium{_SIZED}|(?:mid|regular)[- ]sized?",
+    ("size", "large"): rf"(?:large|big){_SIZED}",
+    ("milk", "whole"): rf"(?:full[- ]?(?:fat|cream)|whole){_MILK}",
+    ("milk", "skim"): rf"(?:skim(?:med)?|non[- ]?fat|no[- ]fat|fat[- ]free|skinny){_MILK}",
+    ("milk", "oat"): rf"oats?{_MILK}",
+    ("milk", "soy"): rf"soya?(?:[- ]?bean)?{_MILK}",
+    ("milk", "almond"): rf"almonds?{_MILK}",
+    ("syrup", "vanilla"): rf"vanill?a{_SYRUP}",
+    ("syrup", "hazelnut"): rf"haz(?:el|le)nuts?{_SYRUP}",
+    ("syrup", "caramel"): rf"cara?mel{_SYRUP}",
+    ("syrup", "chocolate"): rf"choc(?:olate)?{_SYRUP}",
+    ("syrup", "honey"): rf"honey{_SYRUP}",
     ("service", "to go"): (
-        r"to[- ]go(?! (?:ahead|through|over|back|wrong|home|with (?:that|it|this|your|the)\b))|take[- ]?aways?|take[- ]?out(?! (?:the|any|your|some)\b)"
-        r"|carry[- ]?out|on the go|tak(?:e|ing) (?:it |that |this |them )?(?:away|out|along|with (?:me|you|us))"
+        r"to[- ]go(?! (?:ahead|through|over|back|wrong|home)\b| with (?:that|it|this|your|the)\b)"
+        r"|take[- ]?(?:aways?|out)(?! (?:the|any|some|your|from)\b)|carry[- ]?out|on the go"
+        r"|tak(?:e|ing) (?:it |that |this |them )?(?:away|out|along|with (?:me|you|us))"
     ),
     ("service", "here"): (
-        r"(?:for|(?:to )?(?:stay|drink|eat|sit|hav|enjoy|sip)\w*(?: (?:it|that|this))?(?: in| right)?|(?<=to go )or) here"
-        r"|here (?:or|and)(?= (?:to[- ]go|take|carry))"
-        r"|(?:to )?(?:drink|eat|dine|sit|hav|enjoy)\w* (?:it |that |this )?in(?! (?:a|an|the|your|my)\b)"
-        r"|(?:for|to) stay(?! with)|(?:for|is|be) in(?=[ ]?[.,?!;]|$)|stay(?:ing)? in"
-        r"|(?:(?<=[,:;(\"\n])|(?<=[,:;] )|^)[ ]*here(?=[ ]*(?:[.;)\"\n?!]|$|,? (?:please|thanks|thank you)))"
+        r"(?:for|(?:to )?(?:stay|drink|eat|sit|hav|enjoy|sip)\w*(?: it| that| this)?(?: in| right)?|(?<=to go )or) here"
+        r"|here (?:or|and)(?= (?:to[- ]go|tak|carry))"
+        r"|(?:(?:to )?(?:drink|eat|din|sit|stay)(?:e|ing|ting)?(?: it| that| this)?|hav(?:e|ing) (?:it|that|this)) in"
+        r"(?! (?:a|an|the|your|my|mind|stock|touch|line)\b)"
+        r"|(?:for|to) stay(?! with)"
+        r"|(?:(?<=[,:;(\n])|(?<=[,:;] )|^)[ ]*here(?=[ ]*(?:[.;)\n?!]|$|,? (?:please|thanks|thank you)))"
     ),
 }
 """Slot and value to the words for it, in a text as `plain` leaves it."""
+_DRINK = "|".join(words for (slot, _), words in _VALUES.items() if slot == "drink")
 _FLAVOUR = r"(?:vanilla|hazelnut|caramel|chocolate|honey|almond|oat|coffee)"
+_FOOD = (
+    r"croissant|cookie|biscuit|cake|muffin|scone|brownie|pastr|bar|ice cream|donut|doughnut|bread|bun|chip|drizzle"
+    r"|sauce|powder|shaving|sprinkle|topping|foam|dust|cream|toast"
+)
+_OTHER_THINGS = (
+    r"amount|splash|dash|bit|pump|talk|charge|fee|thing|lot|bunch|order|day|time|roast|heat|fan|deal|smile|team|menu|grain"
+    r"|wheat|bean|selection|variety|range|business|group"
+)
 _DECOYS = (
-    rf"{_FLAVOUR}s?(?: \w+)? (?:croissant|cookie|biscuit|cake|muffin|scone|brownie|pastr|bar|ice cream|donut|doughnut|bread|bun|chip)\w*",
-    rf"{_FLAVOUR} (?:drizzle|sauce|powder|shavings|sprinkles|toppings?|foam|dust\w*|cream|chip\w*)",
+    rf"{_FLAVOUR}s?(?: \w+)? (?:{_FOOD})\w*",
     r"(?:oat|soya?|almond|whole|skim(?:med)?|full[- ]fat) (?:syrup|flavou?r\w*)",
-    r"(?:hot|white|dark) chocolate|chocolate milk",
+    r"(?:hot|white|dark) chocolate|(?:chocolate|honey|vanilla|caramel|hazelnut) milk|milk chocolate",
     r"semi[- ]skim\w*(?: milk)?|half[- ]skim\w*|regular milk",
-    r"(?:extra|x)[- ](?:large|small)",
-    r"how (?:big|large|small)",
-    r"(?:small|large|big|medium|whole) (?:amount|splash|dash|bit|pump|talk|charge|fee|thing|lot|bunch|order|day|time|roast|heat|fan|deal|smile|team|menu|grain|wheat|bean|selection|variety|range)s?",
+    r"(?:extra|x)[- ](?:large|small)|how (?:big|large|small)",
+    rf"(?:small|large|big|medium|whole) (?:{_OTHER_THINGS})s?",
     r"(?:the|on the|as a) whole(?! milk)",
+    rf"(?:two|three|four|five|[2-9]) ?(?:x )?(?:\w+ ){{0,3}}?(?:{_DRINK})",
     r"espresso (?:machine|shot|bean|bar)s?|espresso-based|shots? of espresso|latte art",
     r"(?:ready|good|set|going|(?<!let me )have|need|nice|way|able|time|happy|free|about|plan\w*|got|in order) to go",
     r"(?:want\w*|like|love) to go(?! ?(?:[.,!?;]|please|today|$))",
@@ -61,17 +72,20 @@ _DECOYS = (
 """What looks like a value and names none of those to be had."""
 _WORDS = re.compile(
     rf"\b(?:{'|'.join(_DECOYS)})\b|"
-    + "|".join(f"(?P<v{i}>(?<!\\w)(?:{words})(?!\\w))" for i, words in enumerate(_VALUES.values())),
+    + "|".join(f"(?P<v{place}>(?<!\\w)(?:{words})(?!\\w))" for place, words in enumerate(_VALUES.values())),
     re.MULTILINE,
 )
 _KEYS = tuple(_VALUES)
 _NEGATION = re.compile(
-    r"(?:\b(?:not(?! only\b)|no(?! (?:problem|worries|bother|trouble|rush|doubt)\b)|never|without|cannot|instead of|than|over"
-    r"|in place of|out of|(?:chang|switch|swap)\w*(?: \w+){0,2} from)\b|\w+n't\b)"
+    r"\b(?:not(?! only\b)|no(?! (?:problem|worries|bother|trouble|rush|doubt)\b)|never|without|cannot|instead of|than"
+    r"|over|in place of|out of|(?:chang|switch|swap)\w*(?: \w+){0,2} from|\w+n't)\b"
     r"(?: (?:with|for|the|a|an|any|it|to))*"
     r"[^,;:.!?\n()]*?(?= (?:but|so|with|instead|to|for)\b| -+ |[,;:.!?\n()]|$)"
 )
-_MARKS = re.compile(r"[*_~`#>|\"]+")
+"""What rules something out, as far as it reaches."""
+_MARKUP = re.compile(r"<tool_call>.*?(?:</tool_call>|$)|\{[^{}]*\}|\b[a-z]+(?:_[a-z]+)+\([^()]*\)", re.DOTALL)
+"""Calls that were written as text: nobody is told anything by them."""
+_LAYOUT = re.compile(r"[*_~`#>|\"]+")
 _QUOTES = str.maketrans({"\u2018": "'", "\u2019": "'", "\u201c": '"', "\u201d": '"', "\u2013": " - ", "\u2014": " - "})
 
 
@@ -86,12 +100,11 @@ class Mention:
     is_denied: bool
 
 
-@lru_cache(maxsize=4096)
 def plain(text: str) -> str:
-    """The text in lower case, without accents and marks of layout."""
+    """The text in lower case, without accents, calls, and marks of layout."""
     parts = unicodedata.normalize("NFKD", text.translate(_QUOTES))
     bare = "".join(char for char in parts if not unicodedata.combining(char)).lower()
-    return re.sub(r"[ \t]+", " ", _MARKS.sub(" ", bare)).strip()
+    return re.sub(r"[ \t]+", " ", _LAYOUT.sub(" ", _MARKUP.sub(" ", bare))).strip()
 
 
 def blanked(text: str, spans: Iterable[tuple[int, int]]) -> str:
@@ -102,18 +115,16 @@ def blanked(text: str, spans: Iterable[tuple[int, int]]) -> str:
     return "".join(characters)
 
 
-def mentions(text: str) -> list[Mention]:
+@lru_cache(maxsize=1024)
+def mentions(text: str) -> tuple[Mention, ...]:
     """The values that a text as `plain` leaves it names, in its order."""
     found = [match for match in _WORDS.finditer(text) if match.lastgroup]
     denied = [span.span() for span in _NEGATION.finditer(blanked(text, (match.span() for match in found)))]
-    return [
-        Mention(
-            slot=slot,
-            value=value,
-            start=match.start(),
-            end=match.end(),
-            is_denied=any(start < match.start() < end for start, end in denied),
-        )
-        for match in found
-        for slot, value in [_KEYS[int((match.lastgroup or "v0")[1:])]]
-    ]
+    named = []
+    for match in found:
+        slot, value = _KEYS[int((match.lastgroup or "v0")[1:])]
+        start, end = match.span()
+        before = bisect_left(denied, (start,)) - 1  # the last that begins before it
+        is_denied = before >= 0 and start < denied[before][1]
+        named.append(Mention(slot=slot, value=value, start=start, end=end, is_denied=is_denied))
+    return tuple(named)

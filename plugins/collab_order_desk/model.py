@@ -19,7 +19,7 @@ from collab_sdk.models import NOTHING, SETTINGS, CallRole, ChatReply, ChatReques
 from collab_sdk.prompts import unfence, unfence_goal, unfence_offered, unfence_transcript
 from collab_sdk.spec import Price
 
-VERSION = 3
+VERSION = 4
 """Part of the cache key: raise it whenever the user behaves otherwise."""
 CRITERION = re.compile(r"^(\w+):", re.MULTILINE)
 HIDDEN_KIND = "hidden"

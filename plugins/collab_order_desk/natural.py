@@ -141,7 +141,7 @@ NATURAL: Mapping[str, Phrasings] = {
         answers=("Make that {}.", "Hmm, {}, I think.", "{} would be lovely.", "I guess {}.", "Let me see... {}!"),
         corrections=(
             "Oops, you misheard me: {}.",
-            "Could you change that? I prefer {} over {wrong}.",
+            "Could you change that? {} rather than {wrong}.",
             "Wait, {} instead of {wrong}.",
             "I believe there's a mistake, it was {}.",
         ),

@@ -1,7 +1,7 @@
 """Scripted assistants, between which a learner should end up: they tell what there is to learn."""
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from functools import wraps
 from random import Random
 from typing import Any
 
@@ -46,7 +46,18 @@ def _ask(messages: Sequence[Message], barista: Barista, *, most: int) -> str:
 
 
 POLICIES: Mapping[str, Policy] = {"never-ask": never_ask, "ask-one": ask_one, "ask-two": ask_two, "ask-all": ask_all}
-NATURAL_POLICIES: Mapping[str, Policy] = {name: partial(policy, barista=NATURAL) for name, policy in POLICIES.items()}
+
+
+def _in_sentences(policy: Callable[..., str]) -> Policy:
+    @wraps(policy)
+    def speaking(messages: Sequence[Mapping[str, Any]]) -> str:
+        return policy(messages, barista=NATURAL)
+
+    speaking.__name__ = speaking.__qualname__ = f"{policy.__name__}_in_sentences"
+    return speaking
+
+
+NATURAL_POLICIES: Mapping[str, Policy] = {name: _in_sentences(policy) for name, policy in POLICIES.items()}
 """The same in natural sentences."""
 
 
