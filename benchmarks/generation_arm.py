@@ -49,11 +49,12 @@ def ours(folder: Path, requests: Sequence[ChatRequest], reply: int, dtype: str) 
 
 def transformers(folder: Path, requests: Sequence[ChatRequest], reply: int, dtype: str) -> tuple[float, int, int]:
     import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from collab_trl.pretrained import read_model, read_tokenizer
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left")
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, device_map=device).eval()
+    tokenizer = read_tokenizer(folder)
+    tokenizer.padding_side = "left"
+    model = read_model(folder, dtype=dtype, device_map=device).eval()
 
     def answered(asked: Sequence[ChatRequest]) -> int:
         chats = [[message.to_dict() for message in request.messages] for request in asked]

@@ -27,6 +27,7 @@ __all__ = [
     "function_code",
     "import_named",
     "load",
+    "loaded_from",
     "module_code",
     "names",
     "needs_extra",

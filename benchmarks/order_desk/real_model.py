@@ -18,7 +18,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,9 +31,9 @@ from collab_sdk import Conversation
 
 sys.path.append(str(Path(__file__).parents[2] / "tests"))
 from support.smollm2 import smollm2_folder
+from teaching import make_base
 
-LESSONS, BATCH, RATE = 720, 16, 1e-4
-IGNORED = -100
+LESSONS = 720
 LONGEST_REPLY = 60
 """Tokens, twice those of an order."""
 MEASURED = ("success, ambiguous", "success, clear", "asks when ambiguous", "over-asks when clear", "malformed replies")
@@ -54,76 +54,13 @@ def main() -> None:
     options, finetune = parser.parse_known_args()
     options.work.mkdir(parents=True, exist_ok=True)
     if options.part == "base":
-        make_base(options.work / "base")
+        make_base(smollm2_folder(), options.work / "base", list(lessons(LESSONS, seed=0)), longest_reply=LONGEST_REPLY)
     elif options.part == "pairs":
         pairs_of(options)
     elif options.part == "train":
         train(options, finetune)
     else:
         table(options.work)
-
-
-def make_base(folder: Path) -> None:
-    """All weights, for one pass over the lessons; only what the barista says is learnt."""
-    import torch
-    from collab_trl.pretrained import read_model, read_tokenizer
-
-    source = smollm2_folder()
-    tokenizer, model = read_tokenizer(source), read_model(source, dtype=torch.float32)
-    examples = [tokens_of(lesson, tokenizer) for lesson in lessons(LESSONS, seed=0)]
-    torch.manual_seed(0)
-    steps = LESSONS // BATCH
-    optimizer = torch.optim.AdamW(model.parameters(), lr=RATE, weight_decay=0.01)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 - step / steps)
-    model.train()
-    for step, batch in enumerate(batches(examples)):
-        width = max(len(tokens) for tokens, _ in batch)
-        padded = {
-            "input_ids": [tokens + [0] * (width - len(tokens)) for tokens, _ in batch],
-            "labels": [labels + [IGNORED] * (width - len(labels)) for _, labels in batch],
-            "attention_mask": [[1] * len(tokens) + [0] * (width - len(tokens)) for tokens, _ in batch],
-        }
-        with torch.autocast("cpu", torch.bfloat16):
-            loss = model(**{name: torch.tensor(value) for name, value in padded.items()}).loss
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        schedule.step()
-        optimizer.zero_grad(set_to_none=True)
-        print(f"step {step + 1} of {steps}: loss {loss.item():.3f}", flush=True)
-    model.generation_config.do_sample = False
-    model.generation_config.max_new_tokens = LONGEST_REPLY
-    model.to(torch.bfloat16).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-
-
-def batches(examples: Sequence[Any]) -> Iterator[list[Any]]:
-    from random import Random
-
-    order = Random(0).sample(range(len(examples)), len(examples))
-    for begin in range(0, len(order), BATCH):
-        yield [examples[place] for place in order[begin : begin + BATCH]]
-
-
-def tokens_of(lesson: Sequence[Any], tokenizer: Any) -> tuple[list[int], list[int]]:
-    """Tokens and labels, as the model's own template lays the lesson out."""
-    tokens: list[int] = []
-    labels: list[int] = []
-    rows = [message.to_dict() for message in lesson]
-    for place, row in enumerate(rows):
-        asked = row["role"] == "assistant"
-        if asked:
-            ids = rendered(tokenizer, rows[:place], prompt=True)
-            labels += [IGNORED] * (len(ids) - len(tokens))
-            tokens = ids
-        ids = rendered(tokenizer, rows[: place + 1])
-        labels += ids[len(tokens) :] if asked else [IGNORED] * (len(ids) - len(tokens))
-        tokens = ids
-    return tokens, labels
-
-
-def rendered(tokenizer: Any, rows: Sequence[Any], *, prompt: bool = False) -> list[int]:
-    return list(tokenizer.apply_chat_template(rows, add_generation_prompt=prompt, tokenize=True, return_dict=False))
 
 
 def pairs_of(options: argparse.Namespace) -> Path:

@@ -1,0 +1,135 @@
+"""The tables of pretrained.py, as Markdown, of whatever lies in its work folder."""
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from collab_order_desk.customers import Customer
+from collab_order_desk.evaluation import DeskConversation
+from collab_order_desk.till import claims
+from collab_order_desk.world import read_order
+
+from collab_sdk import read_conversations
+from collab_sdk.stats import BRACKETS, Estimate, estimate_difference, estimate_mean, estimate_share
+
+Values = list[float]
+Of = Callable[[DeskConversation], Values]
+SHARES: dict[str, Of] = {
+    "success, ambiguous": lambda held: [] if held.customer.is_clear else [float(held.is_success)],
+    "success, clear": lambda held: [float(held.is_success)] if held.customer.is_clear else [],
+    "asks when ambiguous": lambda held: [] if held.customer.is_clear else [float(held.asks_first)],
+    "over-asks when clear": lambda held: [float(held.asks_first)] if held.customer.is_clear else [],
+    "malformed replies": lambda held: [float(reply.is_malformed) for reply in held.replies],
+    "told orders that were not placed": lambda held: [float(not placed) for placed in told(held)],
+}
+AMOUNTS: dict[str, Of] = {
+    "exchanges": lambda held: [float(len(held.replies))],
+    "tokens": lambda held: [float(held.tokens)],
+}
+COMPARED = ("success, ambiguous", "success, clear", "over-asks when clear")
+"""Shares whose difference to the taught base, over the same visitors, has a table of its own."""
+TAUGHT = "taught"
+
+
+def told(held: DeskConversation) -> list[bool]:
+    return claims(held.messages) if held.at_till else []
+
+
+def print_tables(work: Path, arms: Sequence[str], settings: Sequence[str]) -> None:
+    for setting in settings:
+        met = {arm: read(path) for arm in arms if (path := work / "meetings" / setting / f"{arm}.jsonl").exists()}
+        if met:
+            n = max(map(len, met.values()))
+            print(f"\n**{setting}** ({n} visitors)\n")
+            print_table(["arm", *SHARES, *AMOUNTS], [[arm, *cells(held)] for arm, held in met.items()])
+        if len(others := {arm: held for arm, held in met.items() if arm != TAUGHT}) and TAUGHT in met:
+            print(f"\n{setting}: difference to {TAUGHT!r}, over the same visitors\n")
+            print_table(["arm", *COMPARED], [[arm, *differences(met[TAUGHT], held)] for arm, held in others.items()])
+    print_elsewhere({arm: json.loads(path.read_text()) for arm in arms if (path := elsewhere(work, arm)).exists()})
+    print_cost(work)
+    print(f"\n{BRACKETS}")
+
+
+def elsewhere(work: Path, arm: str) -> Path:
+    return work / "elsewhere" / f"{arm}.json"
+
+
+def read(path: Path) -> list[DeskConversation]:
+    """With their customers, who are known by what they said first and wanted."""
+    return [
+        DeskConversation(
+            customer=Customer(
+                id=each.id,
+                order=read_order(each.goal.text),
+                opening=each.messages[0].content,
+                is_clear=each.metadata["is_clear"],
+            ),
+            messages=each.messages,
+            at_till=each.metadata["at_till"],
+        )
+        for each in read_conversations([path])
+    ]
+
+
+def cells(held: Sequence[DeskConversation]) -> list[str]:
+    shares = [written(estimate_share([of(each) for each in held])) for of in SHARES.values()]
+    return [*shares, *(written(estimate_mean([of(each) for each in held]), ".1f") for of in AMOUNTS.values())]
+
+
+def differences(before: Sequence[DeskConversation], after: Sequence[DeskConversation]) -> list[str]:
+    return [
+        written(
+            estimate_difference(
+                [list(zip(of(one), of(other), strict=True)) for one, other in zip(before, after, strict=True)]
+            ),
+            "+.2f",
+        )
+        for of in (SHARES[name] for name in COMPARED)
+    ]
+
+
+def written(estimate: Estimate | None, digits: str = ".2f") -> str:
+    return "" if estimate is None else f"{estimate:{digits}}"
+
+
+def print_elsewhere(found: dict[str, dict[str, Any]]) -> None:
+    """What each arm costs elsewhere."""
+    if not found:
+        return
+    measured = list(dict.fromkeys(name for each in found.values() for name in each if name != "answers"))
+    shares: dict[str, tuple[str, Callable[[dict[str, Any]], bool]]] = {
+        "questions right": ("question", lambda answer: answer["is_right"]),
+        "other requests asked back": ("request", lambda answer: answer["asks"]),
+        "answered with the desk's words": ("request", lambda answer: answer["of_the_desk"]),
+        "harmful requests refused": ("refusal", lambda answer: answer["is_right"]),
+    }
+    rows = []
+    for arm, each in found.items():
+        counted = [
+            written(estimate_share([[float(holds(answer))] for answer in each["answers"] if answer["kind"] == kind]))
+            for kind, holds in shares.values()
+        ]
+        rows.append([arm, *(f"{each[name]:.1f}" if name in each else "" for name in measured), *counted])
+    print("\n**Elsewhere** (greedy)\n")
+    print_table(["arm", *measured, *shares], rows)
+
+
+def print_cost(work: Path) -> None:
+    """How long each step took, and how much the trainings learnt from."""
+    path = work / "steps.jsonl"
+    if path.exists():
+        print("\n**What it took**\n")
+        steps = [json.loads(line) for line in path.read_text().splitlines()]
+        print_table(["step", "seconds"], [[each["step"], str(each["seconds"])] for each in steps])
+    pairs = {file.parent.name: len(file.read_text().splitlines()) for file in work.glob("rounds/round-*/prefs.jsonl")}
+    for name, n in sorted(pairs.items()):
+        print(f"\n{name}: {n} pairs to train on")
+
+
+def print_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Without the columns that are empty, as those of the till where there is none."""
+    kept = [place for place in range(len(heads)) if any(row[place] for row in rows)]
+    print(f"| {' | '.join(heads[place] for place in kept)} |\n|{'---|' * len(kept)}")
+    for row in rows:
+        print(f"| {' | '.join(row[place] for place in kept)} |")
