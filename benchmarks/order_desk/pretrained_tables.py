@@ -3,14 +3,17 @@
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from collab_order_desk.customers import Customer
 from collab_order_desk.evaluation import DeskConversation
+from collab_order_desk.speech import read_reply
 from collab_order_desk.till import claims
-from collab_order_desk.world import read_order
+from collab_order_desk.world import NAMES, read_order, said_by_user
 
 from collab_sdk import read_conversations
+from collab_sdk.messages import as_messages
 from collab_sdk.stats import BRACKETS, Estimate, estimate_difference, estimate_mean, estimate_share
 
 Values = list[float]
@@ -30,6 +33,8 @@ AMOUNTS: dict[str, Of] = {
 COMPARED = ("success, ambiguous", "success, clear", "over-asks when clear")
 """Shares whose difference to the taught base, over the same visitors, has a table of its own."""
 TAUGHT = "taught"
+KINDS = ("order", "question", "malformed")
+"""Of replies."""
 
 
 def told(held: DeskConversation) -> list[bool]:
@@ -122,9 +127,35 @@ def print_cost(work: Path) -> None:
         print("\n**What it took**\n")
         steps = [json.loads(line) for line in path.read_text().splitlines()]
         print_table(["step", "seconds"], [[each["step"], str(each["seconds"])] for each in steps])
+    for turns in sorted(work.glob("rounds/round-*/prefs.turns.jsonl")):
+        print(f"\n{turns.parent.name}: mean MR of what the model might have said (number of replies)\n")
+        print_table(["first messages", *KINDS], worth_of_replies(turns))
     pairs = {file.parent.name: len(file.read_text().splitlines()) for file in work.glob("rounds/round-*/prefs.jsonl")}
     for name, n in sorted(pairs.items()):
         print(f"\n{name}: {n} pairs to train on")
+
+
+def worth_of_replies(turns: Path) -> list[list[str]]:
+    """By whether a first message left something open, and by kind of reply."""
+    found: dict[tuple[str, str], Values] = {}
+    for turn in map(json.loads, turns.read_text().splitlines()):
+        history = as_messages(turn["history"])
+        whether = "clear" if len(said_by_user(history)) == len(NAMES) else "ambiguous"
+        for each in turn["candidates"] if len(history) == 1 else ():
+            reply = read_reply(each["messages"][-1]["content"])
+            kind = "question" if reply.asked else "order" if reply.order else "malformed"
+            if each["mr"] is not None:
+                found.setdefault((whether, kind), []).append(each["mr"])
+    return [
+        [
+            whether,
+            *(
+                f"{fmean(values):.2f} ({len(values)})" if (values := found.get((whether, kind))) else ""
+                for kind in KINDS
+            ),
+        ]
+        for whether in ("ambiguous", "clear")
+    ]
 
 
 def print_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
