@@ -129,7 +129,8 @@ def reseal(dry_run: bool, cache: str | None) -> None:
     Once all who use the cache have the new key first, this signs the rest anew, and the old key is needed no more.
 
     \b
-      COLLAB_CACHE_HMAC_KEY=NEW,OLD collab cache reseal --cache redis://cache.example:6379/0
+      export COLLAB_CACHE_HMAC_KEY=NEW,OLD
+      collab cache reseal --cache redis://cache.example:6379/0
     """
     with _opened(cache) as replies:
         if not isinstance(replies, SharedCache):

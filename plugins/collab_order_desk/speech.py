@@ -23,7 +23,9 @@ from collab_order_desk.world import NAMES, SLOTS, Order
 from collab_sdk.messages import Message
 
 _SENTENCE = re.compile(r"[^.!?;\n]*(?:[.!?;](?=\w)[^.!?;\n]*)*[.!?;\n]*")
-_OTHERS = re.compile(r"^\s*(?:customer|user|guest|visitor|you|human|me)\s*:.*$", re.MULTILINE)
+_OTHERS = re.compile(
+    r"^[ \t*_>#-]*(?:customer|user|guest|visitor|you|human|me)[ \t*_]*:.*$", re.MULTILINE | re.IGNORECASE
+)
 _CUE = re.compile(
     r"\b(?:what|which|how|where|would|do|did|does|is|are|will|can|could|may|should|shall|any|and|or|prefer)\b"
 )

@@ -121,6 +121,8 @@ MALFORMED = (
     "One large latte with oat milk, to go. We also have honey syrup.",
     "We have lattes and mochas, large or small, with oat milk, honey syrup, to go or for here.",
     "I'd like a large latte with oat milk and honey syrup, to go.",
+    "Customer: A large latte with oat milk and honey syrup, to go.",
+    "**User:** A large latte with oat milk and honey syrup, to go.",
     "Customer: I'd like a large latte with oat milk and honey syrup, to go.\nBarista: Sure!",
     "A large latte with oat milk and honey syrup, to go, please.",
     "Can you please provide a soy milk-based latte?",
