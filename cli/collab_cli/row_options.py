@@ -1,6 +1,6 @@
 """The options of commands that read the rows of a task, and the rows."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -12,7 +12,7 @@ from collab_cli.params import INPUT, Count, option
 from collab_cli.paths import ReadPath
 from collab_sdk import Conversation
 from collab_sdk.errors import InputError
-from collab_sdk.tasks import Selection, Task, get_task, load_task, no_rows, task_names
+from collab_sdk.tasks import Selection, Task, get_task, load_task, no_rows, rows_provenance, task_names
 
 DATA = [
     option(
@@ -81,3 +81,7 @@ class Rows:
             where = str(self.data or task.name)
             raise InputError(f"--skip {self.selection.skip} leaves none of its {seen:,} rows", where=where)
         raise no_rows(task, self.data, map(get_task, task_names()))
+
+    def provenance(self, task: Task, conversations: Iterable[Conversation]) -> dict[str, Any]:
+        """Which rows these are, of a task that they were read for."""
+        return rows_provenance(task, conversations, data=self.data, split=self.split, selection=self.selection)

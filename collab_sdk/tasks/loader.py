@@ -3,16 +3,17 @@
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import asdict, replace
 from itertools import count, islice
 from pathlib import Path
 from typing import Any
 
 from collab_sdk.errors import InputError, MissingExtraError, UsageError
-from collab_sdk.files import parse_json
-from collab_sdk.logs import read_conversations
+from collab_sdk.files import parse_json, to_json
+from collab_sdk.logs import get_chat_writer, read_conversations
 from collab_sdk.logs.formats.conversation_row import with_user
 from collab_sdk.tasks.base import Task
+from collab_sdk.tasks.selection import Selection
 from collab_sdk.types import Conversation
 
 TABLES = {".csv": "csv", ".parquet": "parquet"}
@@ -36,6 +37,40 @@ def load_task(
             raise UsageError(f"The task {task.name} is your own chats: give them with --data FILE.")
         return read_conversations([data], on_error=on_error)
     return _conversations(task, _file_rows(data, task) if data else _other_rows(task, split), on_error)
+
+
+def rows_provenance(
+    task: Task,
+    conversations: Iterable[Conversation],
+    *,
+    data: Path | None = None,
+    split: str | None = None,
+    selection: Selection,
+) -> dict[str, Any]:
+    """What tells these rows of a task from others, as JSON values: where they come from, which were chosen, a digest.
+
+    `data` and `split` are those of `load_task`. The digest is of what the chosen rows hold, so that two revisions of a
+    data set differ too; the seed counts only for a shuffle.
+    """
+    chosen, digest, write = 0, hashlib.sha256(), get_chat_writer("collab")
+    for conversation in conversations:
+        digest.update(to_json(write(conversation)).encode("utf-8", "surrogatepass") + b"\n")
+        chosen += 1
+    if data is not None:
+        with data.open("rb") as file:
+            source = {"file": data.name, "file_sha256": hashlib.file_digest(file, "sha256").hexdigest()}
+    elif task.hub is not None:
+        source = {"dataset": task.hub.dataset, "split": split or task.hub.split}
+    else:
+        source = {}
+    return {
+        "task": task.name,
+        **source,
+        **asdict(selection),
+        "seed": selection.seed if selection.shuffle else None,
+        "chosen": chosen,
+        "sha256": digest.hexdigest(),
+    }
 
 
 def no_rows(task: Task, data: Path | None, others: Iterable[Task] = ()) -> InputError:
