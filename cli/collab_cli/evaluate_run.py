@@ -163,7 +163,7 @@ def chosen_tasks(asked: Asked, engine: Engine, problems: Problems) -> Iterator[T
     """The tasks with their rows. Raises UsageError or InputError for one that cannot be had."""
     spec, work = asked.spec, asked.work
     for name, task in [(name, get_task(name)) for name in spec.evaluation.tasks]:
-        conversations = tuple(asked.rows.of(task, problems.report))
+        conversations = tuple(asked.rows.of(task, problems))
         if spec.evaluation.unsafe_exec and task.metric == PassRate.name and not work.dry_run:
             note("--unsafe-exec: where there is no sandbox, models' code runs unprotected.")
         jobs = {bot.name: EvaluateJob(spec=spec.with_assistant(bot), task=name) for bot in spec.assistants}

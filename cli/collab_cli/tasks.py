@@ -100,7 +100,7 @@ def export(
     if found.is_log:
         raise UsageError(f"The rows of {found.name} are chats already: give their files to the other command.")
     rows_chosen = Rows.taken_out(values, work)
-    rows = rows_chosen.of(found, problems.report)
+    rows = rows_chosen.of(found, problems)
     if spec is None and (play or not all(map(is_opening, rows))):
         raise UsageError(f"{NO_MODEL} It writes what the rows of {found.name} lack: goals, first messages, replies.")
     exchanges = (spec.evaluation.exchanges or found.exchanges) if spec and play else 0

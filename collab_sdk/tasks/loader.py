@@ -12,11 +12,13 @@ from collab_sdk.errors import InputError, MissingExtraError, UsageError
 from collab_sdk.files import parse_json, to_json
 from collab_sdk.logs import get_chat_writer, read_conversations
 from collab_sdk.logs.formats.conversation_row import with_user
-from collab_sdk.tasks.base import Task
+from collab_sdk.secrets import one_line
+from collab_sdk.tasks.base import LeftOutError, Task
 from collab_sdk.tasks.selection import Selection
 from collab_sdk.types import Conversation
 
 TABLES = {".csv": "csv", ".parquet": "parquet"}
+ODD = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)
 OnError = Callable[[InputError], None]
 
 
@@ -105,8 +107,14 @@ def _conversations(task: Task, rows: Iterator[tuple[str, Any]], on_error: OnErro
             conversation = task.read(row)
             if conversation.goal is not None:
                 conversation = replace(conversation, goal=with_user(conversation.goal, row))
+        except LeftOutError as error:
+            on_error(LeftOutError(error.problem, where=where))
+            continue
         except InputError as error:
             on_error(InputError(error.problem, where=where))
+            continue
+        except ODD as error:  # a mistake in the `read` of a task costs that row alone
+            on_error(InputError(f"the task {task.name} cannot read it ({one_line(repr(error), 200)})", where=where))
             continue
         conversation_id = _unique(conversation, taken)
         taken.add(conversation_id)

@@ -133,6 +133,23 @@ def test_exported_chats_say_what_they_were_made_of_and_readers_keep_it(maths, qu
     assert row["metadata"]["made_with"]["rows"]["task"] == "abg-coqa"
 
 
+def test_rows_that_were_not_chosen_or_are_left_out_by_a_rule_are_no_failures(questions, tmp_path):
+    lines = questions.read_text() + '{"story": "x"}\n'
+    broken = tmp_path / "broken.jsonl"
+    broken.write_text(lines)
+    export = ("tasks", "export", "abg-coqa", "--data", broken, "-o", tmp_path / "out.jsonl")
+    chosen = collab(*export, "--limit", 4, "--shuffle")
+    assert chosen.exit_code == 0
+    assert "1 x rows that cannot be used, none of them chosen; the first is " in chosen.stderr
+    assert "broken.jsonl:13" in chosen.stderr
+    assert collab(*export, "--limit", 13, "--shuffle").exit_code == 3, "too few are left"
+    assert collab(*export, "--shuffle").exit_code == 3
+    articles = write(tmp_path / "articles.jsonl", [{"title": "a", "text": "word " * n} for n in (3, 600)])
+    made = ("tasks", "export", "medium-docedit", "--data", articles, "--model", "offline", "-o", tmp_path / "out.jsonl")
+    assert "1 x articles over 512 tokens, left out" in collab(*made, "--shuffle").stderr
+    assert collab(*made).exit_code == 0
+
+
 def test_a_dry_run_shows_who_would_be_asked_what(maths):
     export = ("tasks", "export", "math-chat", "--data", maths, "--model", "openai/gpt-4o-mini", "--dry-run")
     openings, played = collab(*export), collab(*export, "--play", "--exchanges", 3)
