@@ -18,6 +18,8 @@ REFERENCE = "shipped pairs, higher rate"
 TUNED = "shipped pairs, the desk's training"
 """The arm that all controls differ from in one thing."""
 LEVEL = 0.05
+SEEDS = 5
+"""With fewer there is no verdict."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,27 +91,33 @@ def tested(find: Callable[[str], dict[int, Figures]]) -> list[Tested]:
         spread = statistics.stdev(differences) / len(seeds) ** 0.5
         p = student_beyond(statistics.fmean(differences) / spread, len(seeds) - 1) if spread else 1.0
         found.append((claim, differences, half, p))
-    adjusted = holm([p for *_, p in found])
+    adjusted = holm([p for *_, p in found], of=len(CLAIMS))
     return [Tested(*each, p) for each, p in zip(found, adjusted, strict=True)]
 
 
-def holm(values: Sequence[float]) -> list[float]:
-    """p-values adjusted so that the chance of even one false claim stays at the level (Holm 1979), in their order."""
+def holm(values: Sequence[float], *, of: int) -> list[float]:
+    """p-values adjusted so that the chance of even one false claim stays at the level (Holm 1979), in their order.
+
+    They count as the smallest of so many, so that a claim that is measured later takes no verdict back.
+    """
     adjusted, largest = [0.0] * len(values), 0.0
     for rank, place in enumerate(sorted(range(len(values)), key=values.__getitem__)):
-        largest = max(largest, min(1.0, (len(values) - rank) * values[place]))
+        largest = max(largest, min(1.0, (of - rank) * values[place]))
         adjusted[place] = largest
     return adjusted
 
 
 def claims_table(rows: Sequence[Tested]) -> str:
     lines = [
-        f"A family of {len(rows)} claims, paired by seed (t test), adjusted by Holm's method:\n",
+        f"A family of {len(CLAIMS)} claims, {len(rows)} of them measured, paired by seed (t test), adjusted by Holm's "
+        "method for all:\n",
         "| arm | against | statistic | seeds | difference | p | adjusted p | |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for row in rows:
+        seeds = len(row.differences)
         said = "told apart" if row.adjusted < LEVEL else "not told apart"
+        said = said if seeds >= SEEDS else f"no verdict: {seeds} of {SEEDS} seeds"
         mean = statistics.fmean(row.differences)
         cells = (
             row.claim.arm,

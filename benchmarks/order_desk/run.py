@@ -80,6 +80,8 @@ PARTS = {
 SHOWN = ("main", "controls", "phrasings", "kinds", "further")
 """Parts that docs/order-desk.md shows."""
 TAUGHT = Size(epochs=4.5)
+LEAST = 3
+"""With fewer seeds an interval tells nothing, and each seed's figure is shown in its place."""
 
 
 def main() -> None:
@@ -197,10 +199,10 @@ def table(arms: dict[str, list[Figures]]) -> str:
 def cell(seeds: Sequence[Figures], name: str) -> str:
     if name not in seeds[0]:
         return ""
-    mean, half = interval(seeds, name)
     digits = 1 if name == "tokens" else 2
-    if not round(half, digits):  # one seed, or seeds that are alike: no interval
-        return f"{mean:.{digits}f}"
+    if len(seeds) < LEAST:
+        return ", ".join(f"{each[name]:.{digits}f}" for each in seeds)
+    mean, half = interval(seeds, name)
     return f"{mean:.{digits}f} ± {half:.{digits}f}"
 
 

@@ -309,6 +309,17 @@ def _parse_yaml(text: str) -> dict[str, Any]:
         values = yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise ValueError(" ".join(str(error).split())) from None
-    if not isinstance(values, dict) or not all(isinstance(name, str) for name in values):
+    if not isinstance(values, dict):
         raise ValueError("expected options and their values")
+    if (odd := next(_odd_keys(values), None)) is not None:
+        raise ValueError(f"the key {odd!r} is no text: put it in quotes")
     return values
+
+
+def _odd_keys(values: Any) -> Iterator[Any]:
+    """Keys at any depth that are numbers, dates or true, as YAML reads 1, 2026-11-29 and yes."""
+    if isinstance(values, dict):
+        yield from (key for key in values if not isinstance(key, str))
+    inner = values.values() if isinstance(values, dict) else values if isinstance(values, list) else ()
+    for value in inner:
+        yield from _odd_keys(value)

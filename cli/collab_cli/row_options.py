@@ -47,6 +47,11 @@ CHOICE = [
 ROW_OPTIONS = [*DATA, LIMIT, *CHOICE]
 
 
+def is_typed(name: str) -> bool:
+    """Whether the option of the command that runs is on the command line."""
+    return click.get_current_context().get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Rows:
     """Which rows of which file or split are taken."""
@@ -61,9 +66,10 @@ class Rows:
         choice = {name: values.pop(name) for name in ("skip", "shuffle", "seed")}
         selection = Selection(limit=work.limit, **choice)
         data, split = values.pop("data"), values.pop("split")
-        source = click.get_current_context().get_parameter_source("split")
-        if data is not None and source is not click.core.ParameterSource.COMMANDLINE:
+        if data is not None and not is_typed("split"):
             split = None  # a recipe's, in whose place this file is read
+        if is_typed("seed") and not selection.shuffle:
+            raise click.UsageError("--seed draws the order of --shuffle, which is not given: give both, or neither.")
         return cls(data=data, split=split, selection=selection)
 
     def of(self, task: Task, problems: Problems) -> list[Conversation]:

@@ -10,7 +10,7 @@ from collab_cli.options import CACHE_OPTIONS, DRY_RUN, LIMITS, NO_MODEL, ROLES, 
 from collab_cli.params import OUTPUT, Group, TaskName, option
 from collab_cli.paths import WrittenPath, just
 from collab_cli.progress import Progress, shown
-from collab_cli.row_options import ROW_OPTIONS, Rows
+from collab_cli.row_options import ROW_OPTIONS, Rows, is_typed
 from collab_cli.setup import open_engine, prices_of, tools_part
 from collab_cli.summary import show_estimate, show_usage
 from collab_cli.terminal import Problems, note, printable
@@ -99,6 +99,8 @@ def export(
     problems, found = Problems(), get_task(task)
     if found.is_log:
         raise UsageError(f"The rows of {found.name} are chats already: give their files to the other command.")
+    if is_typed("exchanges") and not play:
+        raise click.UsageError("--exchanges is for --play, which is not given: openings have none.")
     rows_chosen = Rows.taken_out(values, work)
     rows = rows_chosen.of(found, problems)
     if spec is None and (play or not all(map(is_opening, rows))):

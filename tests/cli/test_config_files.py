@@ -373,6 +373,16 @@ def test_bad_variants_are_one_line(logs, config, text, said):
     assert said in line
 
 
+@pytest.mark.parametrize("text", ["variant: {1: {window: 1}}", "variant: {a: {1: 2}}", "judge: {yes: 2}", "1: 2"])
+def test_a_yaml_key_that_is_no_text_is_one_line(logs, tmp_path, text):
+    path = tmp_path / "collab.yaml"
+    path.write_text(text)
+    result = collab("score", logs, "--model", "offline", "--config", path)
+    assert result.exit_code == 1
+    [line] = [line for line in result.stderr.splitlines() if line.startswith("Error: ")]
+    assert "is no text: put it in quotes" in line
+
+
 def test_a_variant_without_a_file_is_refused(logs):
     result = collab("score", logs, "--model", "offline", "--variant", "short")
     assert result.exit_code == 2

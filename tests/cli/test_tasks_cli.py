@@ -172,6 +172,16 @@ def test_a_second_run_asks_for_nothing_again(maths, tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("given", "said"),
+    [(("--seed", 1), "--seed draws the order of --shuffle"), (("--exchanges", 3), "--exchanges is for --play")],
+)
+def test_an_option_without_effect_is_refused(given, said, maths):
+    result = collab("tasks", "export", "math-chat", "--data", maths, "--model", "offline", *given)
+    assert result.exit_code == 2
+    assert said in result.stderr
+
+
+@pytest.mark.parametrize(
     ("arguments", "said"),
     [
         (("math-chat", "--data", "MATHS"), "It writes what the rows of math-chat lack"),
