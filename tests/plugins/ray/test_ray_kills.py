@@ -134,9 +134,8 @@ def test_without_the_coordinator_the_run_ends_and_the_same_command_goes_on(clust
 def test_a_lost_machine_costs_what_it_had_in_flight(cluster, undisturbed, tmp_path):
     _, address = cluster
     files, calls = undisturbed
-    second = Node(tmp_path, f"--address={address}", "--object-store-memory=80000000")
+    second = Node.joined(tmp_path, address)
     try:
-        second.wait_for("Ray runtime started")
         with LoopbackServer(latency=slowly) as server:
             run = Run(tmp_path, server, address)
             run.command += ["--ray-workers", "3"]  # more than the first has room for
@@ -156,9 +155,8 @@ def test_a_lost_machine_costs_what_it_had_in_flight(cluster, undisturbed, tmp_pa
 def test_a_node_with_another_endpoint_ends_the_run_before_any_call(cluster, tmp_path):
     _, address = cluster
     elsewhere = {"OPENAI_BASE_URL": "http://127.0.0.1:9/v1"}
-    second = Node(tmp_path, f"--address={address}", "--object-store-memory=80000000", environment=elsewhere)
+    second = Node.joined(tmp_path, address, environment=elsewhere)
     try:
-        second.wait_for("Ray runtime started")
         write_chats(tmp_path / "chats.jsonl", 4)
         bot = write_bot(tmp_path, "return 'What size?'")
         command = ["score", "chats.jsonl", "-a", bot, "--simulator", "offline", "--judge", "openai/gpt-4o-mini"]
@@ -182,7 +180,7 @@ def test_workers_wait_for_cpus_say_so_and_are_as_many_as_those_that_join(undistu
         assert process.stderr is not None
         said = next(line for line in process.stderr if "Ray workers have not started" in line)
         assert "1 of 1 Ray workers have not started after 10 s: the cluster has 0 CPUs, 0 of them free." in said
-        second = Node(tmp_path, f"--address={address}", "--object-store-memory=80000000")
+        second = Node.joined(tmp_path, address)
         try:
             most = 0
             while process.poll() is None:

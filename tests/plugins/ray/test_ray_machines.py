@@ -60,9 +60,7 @@ def another_machine(folder, address: str, *before: str) -> Node:
     """`before` are shell commands that are run there first."""
     script = " && ".join((*before, 'exec "$@"'))
     within = ["ip", "netns", "exec", NAME, "unshare", "--uts", "--mount", "sh", "-c", script, "sh"]
-    node = Node(folder, f"--address={address}", "--object-store-memory=80000000", ip=THERE, within=within)
-    node.wait_for("Ray runtime started")
-    return node
+    return Node.joined(folder, address, ip=THERE, within=within)
 
 
 class Run:
