@@ -3,13 +3,12 @@
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,7 @@ ENVIRONMENT = {
 
 
 ATTEMPTS = 3
-"""To start a node: Ray gives one up after half a minute, which a busy machine may need."""
+"""To start a node: Ray gives one up whose agents are not up after 15 s, as on a busy machine."""
 
 
 class NodeEndedError(Exception):
@@ -46,9 +45,6 @@ class Node:
         """`within` is a command that starts another, such as `ip netns exec NAME`; `environment` is added to ours."""
         options = ["--block", "--disable-usage-stats", "--num-cpus=2", f"--node-ip-address={ip}"]
         options.append("--include-log-monitor=false")  # a process less: nobody reads what workers print
-        # Else Ray ends a node whose agents have not said after 15 s which ports they took, as on a busy machine.
-        agents = ("dashboard-agent-listen", "dashboard-agent-grpc", "runtime-env-agent")
-        options += [f"--{agent}-port={port}" for agent, port in zip(agents, free_ports(len(agents)), strict=True)]
         command = [*within, sys.executable, "-m", "ray.scripts.scripts", "start", *options, *flags]
         self._log = (folder / f"node-{'-'.join(flags).replace('/', '_')}").open("w+")
         variables = {**os.environ, **ENVIRONMENT, **(environment or {})}
@@ -110,14 +106,6 @@ def head(
             yield node, address
         finally:
             node.kill()
-
-
-def free_ports(number: int) -> list[int]:
-    with ExitStack() as opened:
-        sockets = [opened.enter_context(socket.socket()) for _ in range(number)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
 
 
 def kill(pid: int) -> None:

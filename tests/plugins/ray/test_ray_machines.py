@@ -64,12 +64,13 @@ def another_machine(folder, address: str, *before: str) -> Node:
 
 
 class Run:
-    """A table of scores, each call of whose bot takes a moment."""
+    """A table of scores, whose bot answers nothing until it may."""
 
     def __init__(self, folder, address: str | None) -> None:
         self.folder = folder
         write_chats(folder / "chats.jsonl", CHATS)
-        bot = write_bot(folder, "time.sleep(0.1)\nreturn f'{len(list(messages))} messages. What size?'")
+        wait = f"import os\nwhile not os.path.exists({str(folder / 'go')!r}):\n    time.sleep(0.05)"
+        bot = write_bot(folder, f"{wait}\nreturn f'{{len(list(messages))}} messages. What size?'")
         command = ["score", "chats.jsonl", "-a", bot, "--model", "offline", "--samples", "2", "--json"]
         command += ["--concurrency", "8", "--cache", str(folder / "cache")]
         if address is not None:
@@ -86,6 +87,7 @@ class Run:
         return next(line for line in self.process.stderr if part in line)
 
     def finish(self, code: int = 0) -> tuple[str, str]:
+        (self.folder / "go").touch()
         rows, said = self.process.communicate(timeout=240)
         assert self.process.returncode == code, said
         return rows, said
