@@ -16,22 +16,15 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def cluster():
-    """A Ray of this process, which every run here joins."""
-    from support.ray_cluster import CPUS, ENVIRONMENT
+def cluster(tmp_path_factory):
+    """A Ray that this process is connected to, and every run here joins."""
+    from support.ray_cluster import CPUS, ENVIRONMENT, head
 
     os.environ.update(ENVIRONMENT | {"RAY_BACKEND_LOG_LEVEL": "fatal"})
-    ray.init(
-        address="local",
-        _node_ip_address="127.0.0.1",
-        num_cpus=CPUS,
-        object_store_memory=100_000_000,
-        include_dashboard=False,
-        log_to_driver=False,
-        logging_level="CRITICAL",
-    )
-    yield
-    ray.shutdown()
+    with head(tmp_path_factory.mktemp("c"), cpus=CPUS) as (_, address):
+        ray.init(address=address, log_to_driver=False, logging_level="CRITICAL")
+        yield
+        ray.shutdown()
 
 
 @pytest.fixture(autouse=True)
