@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import secrets
 import warnings
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -191,7 +192,7 @@ class WorkerPool:
         """Runs a worker, and another in its place whenever it dies."""
         failed = 0
         for number in count(1):
-            async with self._running(f"{name}-{number}", options) as process:
+            async with self._running(f"{name}-{number}-{secrets.token_hex(4)}", options) as process:
                 try:
                     opened = await process.actor.open.remote()
                     process.node, process.host = opened["node"], opened["host"]

@@ -151,9 +151,9 @@ def test_a_spent_budget_ends_the_run_exactly_there_and_the_same_command_goes_on(
 
 
 @pytest.mark.usefixtures("cluster")
-def test_an_evaluation_gives_the_same_figures(tmp_path):
-    command = ["evaluate", "-a", "proactive:offline", "-t", "order-desk", "--model", "offline"]
-    command += ["--simulator", "order-desk", "--limit", "3"]
+def test_an_evaluation_of_two_bots_gives_the_same_figures(tmp_path):
+    command = ["evaluate", "-a", "proactive:offline", "-a", "offline", "-t", "order-desk", "--model", "offline"]
+    command += ["--simulator", "order-desk", "--limit", "2"]
     local = collab(*command, "--cache", "a")
     there = collab(*command, "--cache", "b", *on_ray(2))
     assert local.exit_code == there.exit_code == 0, there.output
