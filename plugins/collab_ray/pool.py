@@ -168,8 +168,8 @@ class WorkerPool:
             cpus, free = await asyncio.to_thread(lambda: (self._cluster.cpus(), self._cluster.free_cpus()))
             warnings.warn(
                 f"{missing} of {self._wanted} Ray workers have not started after {PATIENCE:g} s: the cluster has "
-                f"{cpus} CPUs, {free:.0f} of them free. They start when CPUs join or get free; a smaller "
-                "--ray-workers asks for fewer.",
+                f"{cpus} CPUs, {free:.0f} of them free. They are slow, or wait for CPUs that join or get free: a "
+                "smaller --ray-workers asks for fewer.",
                 stacklevel=2,
             )
         await self._have_started(begin_with, START_TIMEOUT - PATIENCE)
