@@ -33,6 +33,7 @@ from collab_trl.output.workplace import METRICS
 from hidden_tables import Values, arms_table, differences_table, users_table
 from hidden_users import compare_users
 from run import once
+from work import keep_settings
 
 from collab_sdk import as_chat_model, read_conversations
 from collab_sdk.concurrency import run_sync
@@ -103,6 +104,9 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path("order-desk-hidden"))
     parser.add_argument("--report", action="store_true", help="print what is there, and do nothing")
     options = parser.parse_args()
+    if not options.report:
+        decides = ("logged", "paired", "evaluated", "smoke")
+        keep_settings(options.work, {name: getattr(options, name) for name in decides})
     for seed in () if options.report else options.seeds:
         trial = trial_of(options, seed)
         for name, step in steps_of(trial, options).items():

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from scipy.stats import t as student
+from collab_sdk.stats import student
 
 Values = dict[str, list[float | None]]
 """A statistic of each customer, in order; None where it does not apply."""
@@ -65,7 +65,7 @@ def cell(values: Sequence[float], shown: str) -> str:
     mean = f"{statistics.fmean(values):.{digits}f}"
     if len(values) < 2:
         return mean
-    half = student.ppf(0.975, len(values) - 1) * statistics.stdev(values) / len(values) ** 0.5
+    half = student(len(values) - 1) * statistics.stdev(values) / len(values) ** 0.5
     return f"{mean} ± {half:.{digits}f}"
 
 
@@ -100,5 +100,5 @@ def clustered(rows: Sequence[Mapping[str, Any]], what: str) -> str:
     if len(sums) < 2:
         return f"{mean:.2f}"
     squares = sum((sum(values) - mean * len(values)) ** 2 for values in sums.values())
-    half = student.ppf(0.975, len(sums) - 1) * (squares * len(sums) / (len(sums) - 1)) ** 0.5 / n
+    half = student(len(sums) - 1) * (squares * len(sums) / (len(sums) - 1)) ** 0.5 / n
     return f"{mean:.2f} ± {half:.2f}"

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from scipy.stats import t as student
+
+from collab_sdk.stats import student
 
 Figures = dict[str, float]
 PANELS = ("success, ambiguous", "asks when ambiguous", "over-asks when clear", "tokens")
@@ -19,7 +20,7 @@ def interval(seeds: Sequence[Figures], name: str) -> tuple[float, float]:
     values = [figures[name] for figures in seeds]
     if len(values) < 2:
         return values[0], 0.0
-    return statistics.fmean(values), student.ppf(0.975, len(values) - 1) * statistics.stdev(values) / len(values) ** 0.5
+    return statistics.fmean(values), student(len(values) - 1) * statistics.stdev(values) / len(values) ** 0.5
 
 
 def draw_arms(shown: Mapping[str, Mapping[str, Sequence[Figures]]], path: Path) -> None:

@@ -1,6 +1,6 @@
 """What a pretrained model learns at the order desk from its own conversations, and what that costs elsewhere.
 
-    python benchmarks/order_desk/pretrained.py --work pretrained [--stories abg_coqa_sample.json]
+    python benchmarks/order_desk/pretrained.py --work pretrained [--stories coqa_abg_test.json]
     python benchmarks/order_desk/pretrained.py --work pretrained --report
 
 SmolLM2-135M-Instruct (or another --base) meets customers who speak in sentences: as it comes, with the desk's rules as
@@ -41,6 +41,7 @@ import elsewhere
 from pretrained_tables import print_tables
 from support.smollm2 import smollm2_folder
 from teaching import make_base, till_tools
+from work import keep_settings
 
 TEMPLATE = Path(__file__).with_name("smollm2_with_calls.jinja")
 SEED = 0
@@ -212,6 +213,8 @@ def main() -> None:
             print(f"\n## {desk.part.name}")
             print_tables(desk.work, desk.part.arms, [setting.name for setting in SETTINGS])
         return
+    decides = ("base", "chat_template", "stories", "lessons", "smoke")
+    keep_settings(options.work, {name: getattr(options, name) for name in decides})
     signal(SIGTERM, default_int_handler)  # a training that was begun here ends with it
     for desk in desks:
         for step in steps(desk):

@@ -8,9 +8,9 @@ classes on pairs of what it says. Each arm then meets the same customers whose o
 at temperature 1; in `phrasings` the customers speak as none did in training, in `kinds` they leave open what was never
 open in training. `rounds` has the methods that let the model talk. In `deeds` orders are placed at a till, by calls:
 some arms are rewarded for what is on it, some for what they say. What is done lies in the work folder and is not done
-again, so that seeds can be given to several processes; `--report` prints the tables of all that is there and the tests
-of claims.py, as Markdown, and draws them. Figures are means over seeds with 95 % intervals (Student's t). Set
-OMP_NUM_THREADS=1 on small machines.
+again, so that seeds can be given to several processes; the folder takes no other settings later. `--report` prints the
+tables of all that is there and the tests of claims.py, as Markdown, and draws them. Figures are means over seeds with
+95 % intervals (Student's t). Set OMP_NUM_THREADS=1 on small machines.
 """
 
 import argparse
@@ -31,6 +31,7 @@ from collab_order_desk.learning.recipe import Recipe
 from collab_order_desk.speech import read_reply
 from collab_order_desk.world import NAMES, said_by_user
 from plots import Figures, draw_arms, interval
+from work import keep_settings
 
 from collab_sdk import as_chat_model
 from collab_sdk.messages import as_messages
@@ -95,6 +96,7 @@ def main() -> None:
     if options.report:
         report(options)
         return
+    keep_settings(options.work, {name: getattr(options, name) for name in ("customers", "evaluated", "smoke")})
     for part in options.parts:
         for seed in options.seeds:
             trial = trial_of(options, seed, PARTS[part])

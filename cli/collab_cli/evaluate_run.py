@@ -41,6 +41,8 @@ class TaskRun:
 
     evaluator: Evaluator
     conversations: tuple[Conversation, ...]
+    rows: Mapping[str, Any]
+    """Which rows the conversations are, as provenance."""
     jobs: Mapping[str, EvaluateJob]
 
 
@@ -50,6 +52,7 @@ class Evaluation:
 
     spec: RunSpec
     evaluator: Evaluator
+    rows: Mapping[str, Any]
     bots: Mapping[str, ChatModel]
     results: tuple[BotResult, ...]
 
@@ -66,7 +69,7 @@ class Evaluation:
         known = {name: model.fingerprint for name, model in models.items()} | evaluator.simulator.fingerprints
         codes = {name: import_named(name)[1] for name in self.spec.evaluation.tasks if name.startswith("py:")}
         codes |= evaluator.toolbox.codes
-        return made_with(self.spec, known, codes=codes)
+        return {**made_with(self.spec, known, codes=codes), "rows": dict(self.rows)}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -87,7 +90,7 @@ class EvaluationRun:
             # Not while a table is printed, nor where a person types.
             with nullcontext() if has_person(self.spec) else shown(self.progress):
                 results = tuple(self._result(name, task) for name in self.bots)
-            yield Evaluation(spec=self.spec, evaluator=task.evaluator, bots=self.bots, results=results)
+            yield Evaluation(spec=self.spec, evaluator=task.evaluator, rows=task.rows, bots=self.bots, results=results)
 
     def _result(self, name: str, task: TaskRun) -> BotResult:
         before = {role: replace(usage) for role, usage in self.engine.ledger.by_role().items()}
@@ -160,12 +163,13 @@ def chosen_tasks(asked: Asked, engine: Engine, problems: Problems) -> Iterator[T
     """The tasks with their rows. Raises UsageError or InputError for one that cannot be had."""
     spec, work = asked.spec, asked.work
     for name, task in [(name, get_task(name)) for name in spec.evaluation.tasks]:
-        conversations = tuple(asked.rows.of(task, problems.report))
+        conversations = tuple(asked.rows.of(task, problems))
         if spec.evaluation.unsafe_exec and task.metric == PassRate.name and not work.dry_run:
             note("--unsafe-exec: where there is no sandbox, models' code runs unprotected.")
         jobs = {bot.name: EvaluateJob(spec=spec.with_assistant(bot), task=name) for bot in spec.assistants}
         evaluator = next(iter(jobs.values())).evaluator(engine, estimating=work.dry_run)
-        yield TaskRun(evaluator=evaluator, conversations=conversations, jobs=jobs)
+        rows = asked.rows.provenance(task, conversations)
+        yield TaskRun(evaluator=evaluator, conversations=conversations, rows=rows, jobs=jobs)
 
 
 def has_person(spec: RunSpec) -> bool:

@@ -1,6 +1,6 @@
 """The options of commands that read the rows of a task, and the rows."""
 
-from collections.abc import Callable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -10,9 +10,10 @@ import click
 from collab_cli.options import LIMIT, Work
 from collab_cli.params import INPUT, Count, option
 from collab_cli.paths import ReadPath
+from collab_cli.terminal import Problems
 from collab_sdk import Conversation
 from collab_sdk.errors import InputError
-from collab_sdk.tasks import Selection, Task, get_task, load_task, no_rows, task_names
+from collab_sdk.tasks import LeftOutError, Selection, Task, get_task, load_task, no_rows, rows_provenance, task_names
 
 DATA = [
     option(
@@ -65,9 +66,21 @@ class Rows:
             split = None  # a recipe's, in whose place this file is read
         return cls(data=data, split=split, selection=selection)
 
-    def of(self, task: Task, on_error: Callable[[InputError], None]) -> list[Conversation]:
-        """Raises UsageError or InputError where there are none."""
-        seen = 0
+    def of(self, task: Task, problems: Problems) -> list[Conversation]:
+        """Raises UsageError or InputError where there are none.
+
+        Where all rows are read for a choice of some, bad rows are failures only if too few others are left.
+        """
+        seen, of_all = 0, self.selection.limit is not None and self.selection.reads_all(task)
+        bad: list[InputError] = []
+
+        def on_error(error: InputError) -> None:
+            if isinstance(error, LeftOutError):
+                problems.notes[error.problem] += 1
+            elif of_all:
+                bad.append(error)
+            else:
+                problems.report(error)
 
         def counted(row: Conversation) -> Conversation:
             nonlocal seen
@@ -75,9 +88,19 @@ class Rows:
             return row
 
         loaded = map(counted, load_task(task, self.data, split=self.split, on_error=on_error))
-        if rows := list(self.selection.of(loaded, task)):
+        rows = list(self.selection.of(loaded, task))
+        if bad and len(rows) == self.selection.limit:
+            problems.notes[f"rows that cannot be used, none of them chosen; the first is {bad[0]}"] += len(bad)
+        else:
+            for error in bad:
+                problems.report(error)
+        if rows:
             return rows
         if seen:
             where = str(self.data or task.name)
             raise InputError(f"--skip {self.selection.skip} leaves none of its {seen:,} rows", where=where)
         raise no_rows(task, self.data, map(get_task, task_names()))
+
+    def provenance(self, task: Task, conversations: Iterable[Conversation]) -> dict[str, Any]:
+        """Which rows these are, of a task that they were read for."""
+        return rows_provenance(task, conversations, data=self.data, split=self.split, selection=self.selection)

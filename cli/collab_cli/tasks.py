@@ -1,6 +1,6 @@
 """`collab tasks`: what can be evaluated on, and its rows as chats to train on."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import click
@@ -22,8 +22,9 @@ from collab_sdk.errors import UsageError
 from collab_sdk.files import JsonlWriter
 from collab_sdk.jobs import build_rollout, roles_of
 from collab_sdk.logs import get_chat_writer
-from collab_sdk.spec import EvaluationSpec
-from collab_sdk.tasks import OpeningWriter, get_task, is_opening, task_names
+from collab_sdk.spec import EvaluationSpec, made_with
+from collab_sdk.tasks import OpeningWriter, get_task, is_opening, marked, task_names
+from collab_sdk.version import __version__
 
 
 @click.group(cls=Group)
@@ -98,7 +99,8 @@ def export(
     problems, found = Problems(), get_task(task)
     if found.is_log:
         raise UsageError(f"The rows of {found.name} are chats already: give their files to the other command.")
-    rows = Rows.taken_out(values, work).of(found, problems.report)
+    rows_chosen = Rows.taken_out(values, work)
+    rows = rows_chosen.of(found, problems)
     if spec is None and (play or not all(map(is_opening, rows))):
         raise UsageError(f"{NO_MODEL} It writes what the rows of {found.name} lack: goals, first messages, replies.")
     exchanges = (spec.evaluation.exchanges or found.exchanges) if spec and play else 0
@@ -106,16 +108,17 @@ def export(
         _show_costs(rows, spec, exchanges, problems)
         return
     row_of, written = get_chat_writer("collab"), 0
+    chosen = {"exchanges": exchanges, "rows": rows_chosen.provenance(found, rows)}
     with JsonlWriter(output) as file:
 
-        def write(chat: Conversation) -> None:
+        def write(chat: Conversation, row: Conversation, made_with: Mapping[str, Any]) -> None:
             nonlocal written
-            file.write(row_of(chat))
+            file.write(row_of(marked(chat, row, task=found.name, made_with={**made_with, **chosen})))
             written += 1
 
         if spec is None:
             for row in rows:
-                write(row)
+                write(row, row, {"package": __version__})
             problems.close()
         else:
             _play(rows, spec, work, exchanges, write, problems)
@@ -138,7 +141,7 @@ def _play(
     spec: RunSpec,
     work: Work,
     exchanges: int,
-    write: Callable[[Conversation], None],
+    write: Callable[[Conversation, Conversation, Mapping[str, Any]], None],
     problems: Problems,
 ) -> None:
     """Have the models write what is missing; whatever ends it, what it cost is shown."""
@@ -146,10 +149,10 @@ def _play(
     bot = {"bot": roles.assistant} if exchanges else {}
     parts = {**bot, **roles.simulator.models, "judge": roles.judge, **tools_part(spec, roles)}
 
-    async def play(writer: OpeningWriter, progress: Progress) -> None:
+    async def play(writer: OpeningWriter, made: Mapping[str, Any], progress: Progress) -> None:
         async for outcome in writer.awrite_all(rows):
             if outcome.value is not None:
-                write(outcome.value)
+                write(outcome.value, outcome.conversation, made)
             else:
                 problems.report(f"{outcome.conversation.id}: {outcome.error}")
             progress.update(done=progress.done + 1, failed=problems.count, mean_mr=None)
@@ -157,9 +160,11 @@ def _play(
     with open_engine(spec, work.cache, parts) as engine:
         progress = Progress(engine.ledger, total=len(rows))
         rollout = build_rollout(spec, engine, roles)
+        known = {name: model.fingerprint for name, model in parts.items()} | rollout.simulator.fingerprints
+        made = made_with(spec, known, codes=rollout.toolbox.codes)
         try:
             with shown(progress):
-                run_sync(play(OpeningWriter(rollout=rollout, judge=roles.judge, exchanges=exchanges), progress))
+                run_sync(play(OpeningWriter(rollout=rollout, judge=roles.judge, exchanges=exchanges), made, progress))
         finally:
             problems.close()
             show_usage(engine.ledger)

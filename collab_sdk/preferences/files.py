@@ -27,6 +27,8 @@ REPEATED = "an earlier pair is the same, word for word"
 
 HoldOut = Callable[[Conversation], bool]
 """Whether a conversation is held out."""
+SIMULATED = ("simulated", "task")
+"""Metadata of chats that `collab tasks export` has made of a benchmark's rows; the rest of it stands in their file."""
 UNKNOWN: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -173,6 +175,7 @@ def turn_row(conversation: Conversation, goal: Goal, scored: ScoredTurn) -> dict
         "schema": TURN_SCHEMA,
         "conversation_id": conversation.id,
         "turn": scored.turn.index,
+        **{name: conversation.metadata[name] for name in SIMULATED if name in conversation.metadata},
         "goal": goal.text,
         **({"goals": played} if played not in ([], [goal.text]) else {}),
         "history": _rows(scored.turn.history),

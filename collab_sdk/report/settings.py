@@ -44,6 +44,8 @@ def _lines(made: Row, pairs: bool) -> Iterator[tuple[str, str]]:
     if tasks:
         yield "tasks", ", ".join(tasks)
         yield "samples", f"{_value(made.get('samples'))} of each goal"
+        if chosen := mapping(made.get("rows")):
+            yield "rows", ", ".join(_named({name: value for name, value in chosen.items() if value is not None}))
     else:
         yield "metrics", "; ".join(_metric(name, each) for name, each in mapping(made.get("metrics")).items())
         yield from _futures(made)

@@ -17,6 +17,7 @@ from collab_sdk.stats.means import (
     estimate_score_difference,
 )
 from collab_sdk.stats.missing import MissingTally, difference_bounds
+from collab_sdk.stats.quantiles import student, student_beyond
 from collab_sdk.stats.shares import estimate_paired_share, estimate_share
 
 __all__ = [
@@ -44,4 +45,6 @@ __all__ = [
     "estimate_together",
     "fit_line",
     "said_of_many",
+    "student",
+    "student_beyond",
 ]

@@ -17,14 +17,15 @@ TINY = 1e-300
 @lru_cache(maxsize=4096)
 def student(degrees: float) -> float:
     """The upper end of the central 95 % of Student's t, for degrees of freedom that need not be whole."""
-
-    def beyond(t: float) -> float:
-        return _incomplete_beta(degrees / 2, 0.5, degrees / (degrees + t * t))  # both tails
-
     high = 2.0
-    while beyond(high) > 1 - LEVEL:
+    while student_beyond(high, degrees) > 1 - LEVEL:
         high *= 2
-    return bisect(lambda t: 1 - LEVEL - beyond(t), 0.0, high)
+    return bisect(lambda t: 1 - LEVEL - student_beyond(t, degrees), 0.0, high)
+
+
+def student_beyond(t: float, degrees: float) -> float:
+    """How probable a value of Student's t is that is farther from zero than `t`, on either side: the p of a t test."""
+    return _incomplete_beta(degrees / 2, 0.5, degrees / (degrees + t * t))
 
 
 @lru_cache(maxsize=4096)

@@ -2,15 +2,16 @@
 
 from collab_sdk.errors import UsageError
 from collab_sdk.plugins import import_named, load, names
-from collab_sdk.tasks.base import Hub, Row, Task, first_text
+from collab_sdk.tasks.base import Hub, LeftOutError, Row, Task, first_text
 from collab_sdk.tasks.brief import BriefWriter
-from collab_sdk.tasks.loader import load_task, no_rows
-from collab_sdk.tasks.openings import OpeningWriter, is_opening
+from collab_sdk.tasks.loader import load_task, no_rows, rows_provenance
+from collab_sdk.tasks.openings import OpeningWriter, is_opening, marked
 from collab_sdk.tasks.selection import Selection
 
 __all__ = [
     "BriefWriter",
     "Hub",
+    "LeftOutError",
     "OpeningWriter",
     "Row",
     "Selection",
@@ -19,7 +20,9 @@ __all__ = [
     "get_task",
     "is_opening",
     "load_task",
+    "marked",
     "no_rows",
+    "rows_provenance",
     "task_names",
 ]
 

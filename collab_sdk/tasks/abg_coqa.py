@@ -1,6 +1,6 @@
 """Questions about a story, some of them ambiguous: Abg-CoQA (Guo et al., AKBC 2021), table 2 of the paper."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from collab_sdk.errors import InputError
@@ -28,20 +28,28 @@ def read(row: Row) -> Conversation:
 
 
 def _history(row: Row) -> Iterator[Message]:
-    turns = row.get("history_turns")
-    for turn in turns if isinstance(turns, list) else ():
+    for turn in _objects(row.get("history_turns"), "history_turns"):
         yield Message(role="user", content=first_text(turn, "question"))
         yield Message(role="assistant", content=first_text(turn, "answer"))
 
 
 def _meant(row: Row) -> tuple[str, str | None]:
     """What the asker says when asked back, and the answer to that: of the first reading, where there are several."""
-    clarification: Any = row.get("clarification_turn")
+    clarification = row.get("clarification_turn")
     answers = clarification.get("answers") if isinstance(clarification, Mapping) else None
-    reading: Any = answers[0] if answers else None
+    reading = next(iter(_objects(answers, "answers")), None)
     said = "just that." if reading is None else first_text(reading, "clr_ans")
     answer: Any = row["target_turn"].get("answer") if reading is None else reading.get("org_ans")
     return said, answer if isinstance(answer, str) and answer.strip() else None
+
+
+def _objects(value: Any, name: str) -> Sequence[Row]:
+    """The list of objects that a field holds, empty where there is none. Raises InputError for anything else."""
+    if value is None:
+        return ()
+    if not isinstance(value, list) or not all(isinstance(each, Mapping) for each in value):
+        raise InputError(f"expected {name!r} to be a list of objects")
+    return value
 
 
 TASK = Task(

@@ -10,6 +10,10 @@ from collab_sdk.types import Conversation
 Row = Mapping[str, Any]
 
 
+class LeftOutError(InputError):
+    """A row that is as it should be, and that the task leaves out by a rule, such as its length: no failure."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Hub:
     """A split of a Hugging Face dataset."""
@@ -20,7 +24,8 @@ class Hub:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Task:
-    """A benchmark. `read` makes of one row the start of a conversation; it raises InputError for a row it cannot use.
+    """A benchmark. `read` makes of one row the start of a conversation; it raises InputError for a row it cannot use,
+    and LeftOutError for one that it leaves out by a rule.
 
     The conversation holds what was said before the bot's first answer, most often nothing: then the simulated user
     begins. Its goal is the brief, which that user alone sees, and the reference, which only the metric sees.

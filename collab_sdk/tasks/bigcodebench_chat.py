@@ -12,7 +12,7 @@ def read(row: Row) -> Conversation:
     wanted, tests = first_text(row, "instruct_prompt", "prompt"), first_text(row, "test")
     name = first_text(row, "entry_point")
     # HumanEval's prompt is a function without a body, behind imports and helpers that its tests may use.
-    before, check = ("", UNITTEST) if "instruct_prompt" in row else (wanted, f"check({name})")
+    before, check = ("", UNITTEST) if wanted == row.get("instruct_prompt") else (wanted, f"check({name})")
     goal = Goal(
         text=f"task: {wanted}\nwanted: Python code that can be run",
         reference=f"{before}\n{ANSWER_HERE}\n{tests}\n{check}",

@@ -3,19 +3,22 @@
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import asdict, replace
 from itertools import count, islice
 from pathlib import Path
 from typing import Any
 
 from collab_sdk.errors import InputError, MissingExtraError, UsageError
-from collab_sdk.files import parse_json
-from collab_sdk.logs import read_conversations
+from collab_sdk.files import parse_json, to_json
+from collab_sdk.logs import get_chat_writer, read_conversations
 from collab_sdk.logs.formats.conversation_row import with_user
-from collab_sdk.tasks.base import Task
+from collab_sdk.secrets import one_line
+from collab_sdk.tasks.base import LeftOutError, Task
+from collab_sdk.tasks.selection import Selection
 from collab_sdk.types import Conversation
 
 TABLES = {".csv": "csv", ".parquet": "parquet"}
+ODD = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)
 OnError = Callable[[InputError], None]
 
 
@@ -36,6 +39,40 @@ def load_task(
             raise UsageError(f"The task {task.name} is your own chats: give them with --data FILE.")
         return read_conversations([data], on_error=on_error)
     return _conversations(task, _file_rows(data, task) if data else _other_rows(task, split), on_error)
+
+
+def rows_provenance(
+    task: Task,
+    conversations: Iterable[Conversation],
+    *,
+    data: Path | None = None,
+    split: str | None = None,
+    selection: Selection,
+) -> dict[str, Any]:
+    """What tells these rows of a task from others, as JSON values: where they come from, which were chosen, a digest.
+
+    `data` and `split` are those of `load_task`. The digest is of what the chosen rows hold, so that two revisions of a
+    data set differ too; the seed counts only for a shuffle.
+    """
+    chosen, digest, write = 0, hashlib.sha256(), get_chat_writer("collab")
+    for conversation in conversations:
+        digest.update(to_json(write(conversation)).encode("utf-8", "surrogatepass") + b"\n")
+        chosen += 1
+    if data is not None:
+        with data.open("rb") as file:
+            source = {"file": data.name, "file_sha256": hashlib.file_digest(file, "sha256").hexdigest()}
+    elif task.hub is not None:
+        source = {"dataset": task.hub.dataset, "split": split or task.hub.split}
+    else:
+        source = {}
+    return {
+        "task": task.name,
+        **source,
+        **asdict(selection),
+        "seed": selection.seed if selection.shuffle else None,
+        "chosen": chosen,
+        "sha256": digest.hexdigest(),
+    }
 
 
 def no_rows(task: Task, data: Path | None, others: Iterable[Task] = ()) -> InputError:
@@ -70,8 +107,14 @@ def _conversations(task: Task, rows: Iterator[tuple[str, Any]], on_error: OnErro
             conversation = task.read(row)
             if conversation.goal is not None:
                 conversation = replace(conversation, goal=with_user(conversation.goal, row))
+        except LeftOutError as error:
+            on_error(LeftOutError(error.problem, where=where))
+            continue
         except InputError as error:
             on_error(InputError(error.problem, where=where))
+            continue
+        except ODD as error:  # a mistake in the `read` of a task costs that row alone
+            on_error(InputError(f"the task {task.name} cannot read it ({one_line(repr(error), 200)})", where=where))
             continue
         conversation_id = _unique(conversation, taken)
         taken.add(conversation_id)

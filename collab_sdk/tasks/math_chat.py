@@ -1,5 +1,7 @@
 """Problems with one right answer: MATH, or GSM8K in its own schema."""
 
+from math import isfinite
+
 from collab_sdk.errors import InputError
 from collab_sdk.tasks.base import Hub, Row, Task, first_text
 from collab_sdk.types import Conversation, Goal
@@ -15,8 +17,13 @@ def read(row: Row) -> Conversation:
 
 
 def _answer(row: Row) -> str:
-    given = first_text(row, "answer", "solution")
-    answer = given.rpartition("####")[2] if "answer" in row else _boxed(given)
+    given = row.get("answer")
+    if isinstance(given, int | float) and not isinstance(given, bool) and isfinite(given):
+        given = str(given)
+    if isinstance(given, str) and given.strip():
+        answer = given.rpartition("####")[2]
+    else:
+        answer = _boxed(first_text(row, "answer", "solution"))
     if not answer.strip():
         raise InputError("no final answer in it")
     return answer.strip()
@@ -24,9 +31,9 @@ def _answer(row: Row) -> str:
 
 def _boxed(solution: str) -> str:
     """What the last \\boxed{...} holds, braces inside included."""
-    _, _, rest = solution.rpartition(BOXED)
+    _, found, rest = solution.rpartition(BOXED)
     depth = 1
-    for place, sign in enumerate(rest):
+    for place, sign in enumerate(rest if found else ""):
         depth += {"{": 1, "}": -1}.get(sign, 0)
         if depth == 0:
             return rest[:place]

@@ -1,7 +1,6 @@
 """Articles to be written together: Medium."""
 
-from collab_sdk.errors import InputError
-from collab_sdk.tasks.base import Hub, Row, Task, first_text
+from collab_sdk.tasks.base import Hub, LeftOutError, Row, Task, first_text
 from collab_sdk.tokens import count_tokens
 from collab_sdk.types import Conversation, Goal
 
@@ -11,9 +10,10 @@ LONGEST = 512
 
 def read(row: Row) -> Conversation:
     """The reference is the article. The brief is left empty: it has yet to be written, as a summary."""
-    title, article = first_text(row, "title"), first_text(row, "text")
+    first_text(row, "title")
+    article = first_text(row, "text")
     if count_tokens(article) > LONGEST:
-        raise InputError(f"the article {title[:60]!r} is over {LONGEST} tokens")
+        raise LeftOutError(f"articles over {LONGEST} tokens, left out")
     return Conversation(id=str(row.get("url") or ""), messages=(), goal=Goal(text="", reference=article))
 
 

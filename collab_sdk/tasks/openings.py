@@ -1,7 +1,8 @@
 """Rows of a task as chats to train on: the goal, the user's first message, and as much of the rest as is asked for."""
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import replace
+from typing import Any
 
 from collab_sdk.errors import SampleError, UserFaultError
 from collab_sdk.messages import Message
@@ -18,6 +19,16 @@ from collab_sdk.types import Conversation, Goal
 def is_opening(conversation: Conversation) -> bool:
     """Whether the goal and the user's first message are there, so that nobody has to be asked for them."""
     return conversation.goal is not None and bool(conversation.goal.text) and bool(conversation.messages)
+
+
+def marked(chat: Conversation, row: Conversation, *, task: str, made_with: Mapping[str, Any]) -> Conversation:
+    """The chat, with metadata that say what it was made of, and by whom, so that nobody takes it for a logged one.
+
+    `simulated` says whether a model wrote any of it: the goal, the user's messages or the replies.
+    """
+    is_simulated = (chat.goal, chat.messages) != (row.goal, row.messages)
+    made = {"task": task, "row": row.id, "simulated": is_simulated, "made_with": dict(made_with)}
+    return replace(chat, metadata={**chat.metadata, **made})
 
 
 class OpeningWriter:

@@ -5,7 +5,6 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice, zip_longest
-from typing import Any
 
 from collab_sdk.errors import UsageError
 from collab_sdk.tasks.base import Task
@@ -36,17 +35,24 @@ class Selection:
         rows: Iterable[Conversation] = conversations
         if self.shuffle:
             rows = sorted(rows, key=self._place)
-        if task.kinds and (self.limit is not None or self.skip):
+        if self._takes_kinds(task):
             rows = _in_turn(list(rows), task.kinds)
         end = None if self.limit is None else self.skip + self.limit
         return islice(rows, self.skip, end)
+
+    def reads_all(self, task: Task) -> bool:
+        """Whether every row is read before the first is taken."""
+        return self.shuffle or self._takes_kinds(task)
+
+    def _takes_kinds(self, task: Task) -> bool:
+        return bool(task.kinds) and (self.limit is not None or self.skip > 0)
 
     def _place(self, conversation: Conversation) -> bytes:
         return hashlib.sha256(f"{self.seed}/{conversation.id}".encode("utf-8", "surrogatepass")).digest()
 
 
 def _in_turn(rows: Sequence[Conversation], key: str) -> Iterator[Conversation]:
-    kinds: dict[Any, list[Conversation]] = defaultdict(list)
+    kinds: dict[str, list[Conversation]] = defaultdict(list)
     for row in rows:
-        kinds[row.metadata.get(key)].append(row)
+        kinds[repr(row.metadata.get(key))].append(row)  # a list, of a task of one's own, is no key
     return (row for row in chain.from_iterable(zip_longest(*kinds.values())) if row is not None)

@@ -1,5 +1,6 @@
 """`collab tasks`: what is shown of each task, and its rows as chats for the commands that train."""
 
+import hashlib
 import json
 
 import pytest
@@ -89,6 +90,64 @@ def test_evaluate_takes_both_kinds_too_in_the_order_of_the_seed(questions, tmp_p
         found.append({chat["conversation_id"] for chat in bot["conversations"]})
     assert len(set(map(frozenset, found))) == 4
     assert not found[0] & found[3]
+
+
+def test_evaluations_of_other_rows_have_another_provenance(maths, tmp_path):
+    found = []
+    again = write(tmp_path / "again.jsonl", [*MATHS[:-1], {"question": "What is 0 + 0?", "answer": "#### 0"}])
+    for data, *more in (
+        (maths, "--limit", 2, "--shuffle"),
+        (maths, "--limit", 2, "--shuffle", "--seed", 1),
+        (maths, "--limit", 2),
+        (maths, "--limit", 2, "--skip", 1),
+        (again, "--limit", 2),
+    ):
+        target = tmp_path / "result.json"
+        rows = ("-t", "math-chat", "--data", data, *more)
+        assert collab("evaluate", "-a", "offline", "--model", "offline", *rows, "-o", target).exit_code == 0
+        found.append(json.loads(target.read_text())["made_with"])
+    assert len({json.dumps(each) for each in found}) == len(found)
+    rows = found[1]["rows"]
+    chosen = {"task": "math-chat", "file": "maths.jsonl", "limit": 2, "skip": 0, "shuffle": True, "seed": 1}
+    assert {name: rows[name] for name in chosen} == chosen
+    assert rows["file_sha256"] == hashlib.sha256(maths.read_bytes()).hexdigest()
+    assert found[2]["rows"]["sha256"] == found[4]["rows"]["sha256"], "both files begin alike"
+
+
+def test_exported_chats_say_what_they_were_made_of_and_readers_keep_it(maths, questions, tmp_path):
+    chats, prefs = tmp_path / "chats.jsonl", tmp_path / "prefs.jsonl"
+    made = ("tasks", "export", "math-chat", "--data", maths, "--limit", 3, "--model", "offline", "-o", chats)
+    assert collab(*made, "--play", "--exchanges", 1).exit_code == 0
+    for chat in read_conversations([chats]):
+        told = chat.metadata
+        assert (told["task"], told["row"], told["simulated"]) == ("math-chat", chat.id, True)
+        assert {role["model"] for role in told["made_with"]["models"].values()} == {"offline"}
+        assert told["made_with"]["exchanges"] == 1
+        assert told["made_with"]["rows"]["file"] == "maths.jsonl"
+    assert collab("export-prefs", chats, "--model", "offline", "--samples", 1, "-o", prefs).exit_code in (0, 1, 3)
+    turns = [json.loads(line) for line in prefs.with_name("prefs.turns.jsonl").read_text().splitlines()]
+    assert [(turn["task"], turn["simulated"]) for turn in turns] == [("math-chat", True)] * 3
+    collab("tasks", "export", "abg-coqa", "--data", questions, "--limit", 1, "-o", chats)
+    [row] = [json.loads(line) for line in chats.read_text().splitlines()]
+    assert row["metadata"]["simulated"] is False, "all of it stands in the data set"
+    assert row["metadata"]["made_with"]["rows"]["task"] == "abg-coqa"
+
+
+def test_rows_that_were_not_chosen_or_are_left_out_by_a_rule_are_no_failures(questions, tmp_path):
+    lines = questions.read_text() + '{"story": "x"}\n'
+    broken = tmp_path / "broken.jsonl"
+    broken.write_text(lines)
+    export = ("tasks", "export", "abg-coqa", "--data", broken, "-o", tmp_path / "out.jsonl")
+    chosen = collab(*export, "--limit", 4, "--shuffle")
+    assert chosen.exit_code == 0
+    assert "1 x rows that cannot be used, none of them chosen; the first is " in chosen.stderr
+    assert "broken.jsonl:13" in chosen.stderr
+    assert collab(*export, "--limit", 13, "--shuffle").exit_code == 3, "too few are left"
+    assert collab(*export, "--shuffle").exit_code == 3
+    articles = write(tmp_path / "articles.jsonl", [{"title": "a", "text": "word " * n} for n in (3, 600)])
+    made = ("tasks", "export", "medium-docedit", "--data", articles, "--model", "offline", "-o", tmp_path / "out.jsonl")
+    assert "1 x articles over 512 tokens, left out" in collab(*made, "--shuffle").stderr
+    assert collab(*made).exit_code == 0
 
 
 def test_a_dry_run_shows_who_would_be_asked_what(maths):

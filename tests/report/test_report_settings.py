@@ -62,8 +62,10 @@ def test_provenances_that_differ_are_both_shown_where_they_do():
 
 def test_an_evaluation_names_its_tasks_and_not_the_futures_that_it_does_not_play():
     evaluation = {**MADE_WITH, "evaluation": {"tasks": ["math-chat"], "exchanges": None}}
+    evaluation["rows"] = {"file": "maths.jsonl", "limit": 2, "shuffle": True, "seed": 1, "split": None}
     shown = lines(evaluation, details={"exchanges": 8})
     assert shown["tasks"] == "math-chat"
+    assert shown["rows"] == "file maths.jsonl, limit 2, shuffle yes, seed 1"
     assert shown["samples"] == "5 of each goal"
     assert shown["exchanges"] == "8"
     assert not shown.keys() & {"metrics", "futures", "goals"}

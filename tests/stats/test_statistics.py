@@ -20,6 +20,7 @@ from collab_sdk.stats import (
     estimate_score_difference,
     estimate_share,
     said_of_many,
+    student_beyond,
 )
 
 values = st.floats(-1e6, 1e6)
@@ -61,6 +62,14 @@ def test_the_mean_of_values_without_skewness_has_students_interval(n, t):
     estimate = estimate_mean([[value] for value in values])
     assert estimate.high == pytest.approx(t * statistics.stdev(values) / n**0.5, rel=0.001)
     assert estimate.low == pytest.approx(-estimate.high)
+
+
+@pytest.mark.parametrize(
+    ("t", "degrees", "p"),
+    [(0.0, 4, 1.0), (2.776445, 4, 0.05), (-2.776445, 4, 0.05), (12.7062, 1, 0.05), (4.604095, 4, 0.01)],
+)
+def test_the_p_of_a_t_test_is_that_of_the_tables(t, degrees, p):
+    assert student_beyond(t, degrees) == pytest.approx(p, abs=1e-5)
 
 
 def test_the_interval_of_skewed_values_reaches_farther_to_the_long_side():

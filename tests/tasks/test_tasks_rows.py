@@ -4,10 +4,12 @@ import asyncio
 import json
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from collab_sdk import Engine, Goal
 from collab_sdk.errors import InputError, UnknownNameError, UsageError
-from collab_sdk.tasks import BriefWriter, get_task, load_task, no_rows, task_names
+from collab_sdk.tasks import BriefWriter, LeftOutError, Task, get_task, load_task, no_rows, task_names
 from collab_sdk.testing import FakeChatModel
 
 
@@ -27,6 +29,9 @@ def loaded(name, rows, tmp_path, *, on_error=raise_):
         ({"question": "2 + 2?", "answer": "2 + 2 = 4\n#### 4"}, "4"),
         ({"problem": "Halve it.", "solution": r"So \boxed{1}. No: \boxed{\frac{1}{2}}."}, r"\frac{1}{2}"),
         ({"problem": "2 + 2?", "answer": "4", "solution": "unread"}, "4"),
+        ({"problem": "2 + 2?", "answer": 4, "solution": "unread"}, "4"),
+        ({"problem": "2 + 2?", "answer": None, "solution": r"It is \boxed{4}."}, "4"),
+        ({"problem": "2 + 2?", "answer": " ", "solution": r"It is \boxed{4}."}, "4"),
     ],
 )
 def test_a_maths_row_is_a_problem_and_its_final_answer(row, reference, tmp_path):
@@ -36,7 +41,15 @@ def test_a_maths_row_is_a_problem_and_its_final_answer(row, reference, tmp_path)
     assert conversation.messages == ()
 
 
-UNUSABLE = ({"question": "2 + 2?"}, {"problem": "x", "solution": "no box"}, {"answer": "4"}, [1], 7)
+UNUSABLE = (
+    {"question": "2 + 2?"},
+    {"problem": "x", "answer": "", "solution": "a stray } brace"},
+    {"problem": "x", "answer": True},
+    {"problem": "x", "solution": "no box"},
+    {"answer": "4"},
+    [1],
+    7,
+)
 
 
 @pytest.mark.parametrize("row", UNUSABLE)
@@ -61,6 +74,67 @@ def test_a_code_row_is_a_request_and_a_program_that_tests_the_answer(tmp_path):
     assert first.goal.reference.endswith("check(f)")
     assert "unittest" in second.goal.reference
     assert "Double it." in second.goal.text
+
+
+ODD_FIELDS = st.dictionaries(
+    st.sampled_from(
+        "id story target_turn history_turns ambiguity clarification_turn answers question answer clr_ans org_ans "
+        "problem solution title text url test entry_point instruct_prompt task_id".split()
+    ),
+    st.recursive(
+        st.sampled_from((None, True, 0, 4.5, "", "x", "ambiguous", "non_ambiguous", "}", "####")),
+        lambda inner: (
+            st.lists(inner, max_size=2)
+            | st.dictionaries(
+                st.sampled_from(("question", "answer", "answers", "clr_ans", "org_ans")), inner, max_size=3
+            )
+        ),
+        max_leaves=6,
+    ),
+)
+WHOLE_ABG = {
+    "story": "Ann ran.",
+    "target_turn": {"question": "Who?", "answer": "Ann"},
+    "history_turns": [],
+    "ambiguity": "ambiguous",
+    "clarification_turn": {"answers": [{"clr_ans": "She.", "org_ans": "Ann"}]},
+}
+
+
+@pytest.mark.parametrize("name", ["abg-coqa", "math-chat", "bigcodebench-chat", "medium-docedit"])
+@given(fields=ODD_FIELDS)
+@settings(max_examples=60, deadline=None)
+def test_a_row_of_any_shape_is_read_or_is_bad_input(name, fields):
+    for row in (fields, {**WHOLE_ABG, **fields}):
+        try:
+            conversation = get_task(name).read(row)
+        except InputError:
+            continue
+        assert isinstance(conversation.goal.text, str)
+        assert all(isinstance(message.content, str) for message in conversation.messages)
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"history_turns": ["x"]},
+        {"history_turns": "x"},
+        *({"clarification_turn": {"answers": answers}} for answers in (["text"], {"x": 1}, 5)),
+    ],
+)
+def test_odd_abg_coqa_rows_are_named_and_left_out(odd, tmp_path):
+    errors = []
+    assert len(loaded("abg-coqa", [{**WHOLE_ABG, **odd}, WHOLE_ABG], tmp_path, on_error=errors.append)) == 1
+    assert str(errors[0]).startswith(f"{tmp_path / 'rows.jsonl'}:1: ")
+    assert "to be a list of objects" in str(errors[0])
+
+
+def test_a_mistake_in_a_task_of_ones_own_costs_the_row_alone(tmp_path):
+    path, errors = tmp_path / "rows.jsonl", []
+    path.write_text('{"a": 1}\n')
+    task = Task(name="own", metric=None, read=lambda row: row["b"])
+    assert list(load_task(task, path, on_error=errors.append)) == []
+    assert str(errors[0]) == f"{path}, row 1: the task own cannot read it (KeyError('b'))"
 
 
 def test_an_abg_coqa_row_opens_with_the_story_and_ends_with_the_question(tmp_path):
@@ -105,6 +179,7 @@ def test_articles_that_are_too_long_are_left_out(tmp_path):
     rows = [{"title": "Long", "text": "word " * 600}]
     assert loaded("medium-docedit", rows, tmp_path, on_error=errors.append) == []
     assert "over 512 tokens" in str(errors[0])
+    assert isinstance(errors[0], LeftOutError), "by a rule: no failure"
 
 
 def test_rows_come_as_lines_an_array_an_object_or_a_table(tmp_path):

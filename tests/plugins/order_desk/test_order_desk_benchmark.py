@@ -41,6 +41,7 @@ def test_the_smoke_version_makes_and_measures_arms_and_controls_of_the_same_chat
     settings = ("--work", tmp_path, "--parts", "main", "controls", "--arms", *arms)
     assert arms_in(run("run.py", *SMOKE, *settings)) == list(arms)
     assert run("run.py", *SMOKE, *settings) == ""  # what is done is not done again
+    assert json.loads((tmp_path / "settings.json").read_text()) == {"customers": 10, "evaluated": 8, "smoke": True}
     tables = run("run.py", "--work", tmp_path, "--parts", "main", "controls", "--seeds", 0, "--report")
     assert all(tables.count(f"| {arm} | 1 |") == 2 for arm in arms)
     assert (tmp_path / "main.png").read_bytes().startswith(b"\x89PNG")
@@ -86,6 +87,21 @@ def test_the_proactive_prompt_does_not_reach_an_unprompted_bot():
     )
     assert run_sync(Unprompted(bot).achat(request)).content == "hello"
     assert asked == [["user"]]
+
+
+@pytest.mark.usefixtures("benchmarks")
+def test_a_work_folder_takes_no_settings_but_those_it_was_made_with(tmp_path):
+    from work import keep_settings
+
+    folder = tmp_path / "order-desk"
+    keep_settings(folder, {"customers": 200, "smoke": False})
+    keep_settings(folder, {"customers": 200, "smoke": False})
+    with pytest.raises(SystemExit) as refused:
+        keep_settings(folder, {"customers": 10, "smoke": False})
+    assert str(refused.value) == (
+        f"{folder} was made with customers 200, not 10: give the same settings, or another --work"
+    )
+    assert [path.name for path in folder.iterdir()] == ["settings.json"]
 
 
 @pytest.mark.usefixtures("benchmarks")
