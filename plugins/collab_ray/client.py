@@ -80,16 +80,21 @@ class LeasedRateLimit:
 
 
 class LeasedBudget:
-    """Calls that this client was lent, in place of a Budget of its own."""
+    """Calls that this client was lent, in place of a Budget of its own.
 
-    def __init__(self, *, limited: bool) -> None:
+    None starts, be it a retry, once the client has not heard from the broker for STALE_SECONDS.
+    """
+
+    def __init__(self, clock: Callable[[], float], *, limited: bool) -> None:
+        self._clock = clock
+        self._good_until = 0.0
         self.calls, self.finished, self.priced, self.lent = 0, 0, 0, 0
         self.usd = 0.0
         self.waiting: deque[asyncio.Future[None]] = deque()
         self._limited = limited
 
     async def start(self) -> None:
-        while self._limited and self.calls >= self.lent:
+        while self._clock() >= self._good_until or (self._limited and self.calls >= self.lent):
             turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self.waiting.append(turn)
             await turn
@@ -101,9 +106,9 @@ class LeasedBudget:
             self.usd += usd
             self.priced += 1
 
-    def renew(self, lent: int, spent: str | None) -> None:
-        """Wakes the calls that wait: they may start, or fail since the budget is `spent`."""
-        self.lent = lent
+    def renew(self, lent: int, spent: str | None, *, good_until: float) -> None:
+        """Wakes the calls that wait: they may start until then, or fail since the budget is `spent`."""
+        self.lent, self._good_until = lent, good_until
         waiting, self.waiting = self.waiting, deque()
         for turn in waiting:
             if turn.done():  # cancelled
@@ -133,7 +138,7 @@ class RateClient:
         clock: Callable[[], float],
         sleep: Sleep = asyncio.sleep,
     ) -> None:
-        self.budget = LeasedBudget(limited=limited)
+        self.budget = LeasedBudget(clock, limited=limited)
         self.ledger = Ledger()
         """Of the engine whose limiter this is, to be set once there is one."""
         self._send = send
@@ -168,7 +173,7 @@ class RateClient:
                 if now < lent.good_until:  # else this process was stopped meanwhile, and the times are long past
                     endpoint.rate_limit.assign(now + start for start in granted.starts)
                 endpoint.admission.wake()
-            self.budget.renew(grant.lent, grant.spent)
+            self.budget.renew(grant.lent, grant.spent, good_until=sent + STALE_SECONDS)
             self._interval = grant.interval
 
     async def close(self) -> None:

@@ -10,6 +10,8 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from collab_ray.node import runtime_env
@@ -93,7 +95,7 @@ def connected(spec: RunnerSpec, cache: str, concurrency: int) -> Iterator[Cluste
     import ray
 
     if not URL.match(cache):
-        cache = os.path.abspath(cache)  # noqa: PTH100
+        cache = os.path.abspath(os.path.expanduser(cache))  # noqa: PTH100, PTH111
         os.makedirs(cache, mode=0o700, exist_ok=True)  # noqa: PTH103 - that workers can tell whether they have the same
     started_here = not ray.is_initialized()
     with warnings.catch_warnings(), _silent(logging.getLogger("ray")):
@@ -145,13 +147,14 @@ def _connect(address: str | None, spec: RunnerSpec) -> None:
         "object_store_memory": OBJECT_STORE_BYTES,
         "include_dashboard": spec.dashboard,
     }
-    # A job that was submitted to the cluster has a runtime environment already, for all that it starts.
-    carried = {} if "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ else {"runtime_env": runtime_env()}
     problem: Exception | None = None
     for _ in range(START_ATTEMPTS):
         try:
             # In this thread: when the one that started them ends, Linux ends Ray's processes.
-            with _silenced_stderr():
+            with TemporaryDirectory(prefix="collab-code-") as folder, _silenced_stderr():
+                # A job that was submitted has a runtime environment already, for all that it starts.
+                is_submitted = "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ
+                carried = {} if is_submitted else {"runtime_env": runtime_env(Path(folder))}
                 ray.init(
                     address=address or "local",
                     log_to_driver=False,

@@ -2,16 +2,17 @@
 
 import hashlib
 import os
+import shutil
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import collab_sdk
 from collab_sdk.cache import URL, key_check_value
 from collab_sdk.jobs import code_digest, roles_of
 from collab_sdk.plugins import loaded_from
-from collab_sdk.secrets import without_credentials
 from collab_sdk.spec import RunSpec, difference
 
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
@@ -60,22 +61,42 @@ def why_unfit(node: Mapping[str, Any], command: Mapping[str, Any], cache: str) -
     return None
 
 
-def runtime_env() -> dict[str, Any]:
+def runtime_env(folder: Path) -> dict[str, Any]:
     """What processes on other machines are given: the code beside the command, and where endpoints are.
 
-    Code is what is loaded from below the folder where the command is typed. Ray keeps both in its session folder, so no
-    key goes with them: a node has its keys in its own environment.
+    Code is what is loaded from below the folder where the command is typed: these files alone are copied to `folder`,
+    from where Ray takes them when it connects, and nothing that lies beside them. Ray keeps both in its session folder,
+    so no key goes with them: a node has its keys in its own environment.
     """
-    code = {str(_root(name, file)) for name, file in loaded_from(Path.cwd().resolve()).items()}
+    code = {_copied(name, file, folder) for name, file in loaded_from(Path.cwd().resolve()).items()}
     variables = {
         name: value
         for name, value in os.environ.items()
-        if value and name.endswith(("_API_BASE", "_BASE_URL")) and without_credentials(value) == value
+        if value and name.endswith(("_API_BASE", "_BASE_URL")) and not _has_credentials(value)
     }
     return {
-        **({"py_modules": sorted(code)} if code else {}),
+        **({"py_modules": sorted(map(str, code))} if code else {}),
         **({"env_vars": variables} if variables else {}),
     }
+
+
+def _has_credentials(url: str) -> bool:
+    """Whether a key may be in it."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return True
+    return bool(parts.username or parts.password or parts.query)
+
+
+def _copied(name: str, file: Path, folder: Path) -> Path:
+    """The top of a module's package in `folder`, to which the module's file is copied under its name."""
+    is_package = file.stem == "__init__"
+    target = folder.joinpath(*name.split("."))
+    target = target / file.name if is_package else target.with_name(f"{target.name}{file.suffix}")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(file, target)
+    return folder / target.relative_to(folder).parts[0]
 
 
 def _identity(directory: Path) -> list[str | int] | None:
@@ -107,9 +128,3 @@ def _module_names(value: Any) -> Iterator[str]:
     elif isinstance(value, list | tuple):
         for item in value:
             yield from _module_names(item)
-
-
-def _root(name: str, file: Path) -> Path:
-    """The folder of the package that a module belongs to, or the file of one that belongs to none."""
-    depth = name.count(".") + (file.name == "__init__.py")
-    return file.parents[depth - 1] if depth else file

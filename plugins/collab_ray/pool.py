@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import secrets
 import warnings
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -24,7 +25,9 @@ MAX_IN_VAIN = 20
 GROWTH_INTERVAL = 1.0
 """Seconds between two looks at how many CPUs the cluster has."""
 PATIENCE = 10.0
-"""Seconds after which it is said that workers wait for CPUs, and the work begins without them."""
+"""Seconds after which it is said that workers wait for CPUs."""
+START_TIMEOUT = 60.0
+"""Seconds after which the work begins without workers for which there were CPUs: a process may start slowly."""
 WORKER_CPUS, ALONE_CPUS = 0.99, 0.01
 """What is left of a worker's CPU is room for the process of conversations that go alone, on any node with CPUs."""
 WORKER_DIED = (RayActorError, ObjectLostError, OutOfMemoryError)
@@ -103,7 +106,7 @@ class WorkerPool:
     async def keep_running(self) -> None:
         """Runs as many workers as the cluster has room for, and more as it grows. Raises what keeps them from work."""
         self._wanted = await asyncio.to_thread(self._cluster.workers)
-        room = await asyncio.to_thread(self._cluster.cpus)
+        room = int(await asyncio.to_thread(self._cluster.free_cpus))
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._keep_alone())
             tasks.create_task(self._watch_start(min(self._wanted, max(1, room))))
@@ -158,24 +161,28 @@ class WorkerPool:
 
     async def _watch_start(self, begin_with: int) -> None:
         """Lets the work begin once the first workers are checked. Says so where there is no room for them."""
-        try:
-            async with asyncio.timeout(PATIENCE), self._changed:
-                await self._changed.wait_for(lambda: len(self._started) >= begin_with)
+        if await self._have_started(begin_with, PATIENCE):
             self._may_begin.set()
             await asyncio.sleep(PATIENCE if len(self._started) < self._wanted else 0)
-        except TimeoutError:
-            pass
         if (missing := self._wanted - len(self._started)) > 0 and not self._cluster.is_own:
             cpus, free = await asyncio.to_thread(lambda: (self._cluster.cpus(), self._cluster.free_cpus()))
             warnings.warn(
                 f"{missing} of {self._wanted} Ray workers have not started after {PATIENCE:g} s: the cluster has "
-                f"{cpus} CPUs, {free:.0f} of them free. They start when CPUs join or get free; a smaller "
-                "--ray-workers asks for fewer.",
+                f"{cpus} CPUs, {free:.0f} of them free. They are slow, or wait for CPUs that join or get free: a "
+                "smaller --ray-workers asks for fewer.",
                 stacklevel=2,
             )
-        async with self._changed:
-            await self._changed.wait_for(lambda: self._started)
+        await self._have_started(begin_with, START_TIMEOUT - PATIENCE)
+        await self._have_started(1, None)
         self._may_begin.set()
+
+    async def _have_started(self, number: int, seconds: float | None) -> bool:
+        try:
+            async with asyncio.timeout(seconds), self._changed:
+                await self._changed.wait_for(lambda: len(self._started) >= number)
+        except TimeoutError:
+            return False
+        return True
 
     async def _keep_alone(self) -> None:
         await self._needs_alone.wait()
@@ -185,7 +192,7 @@ class WorkerPool:
         """Runs a worker, and another in its place whenever it dies."""
         failed = 0
         for number in count(1):
-            async with self._running(f"{name}-{number}", options) as process:
+            async with self._running(f"{name}-{number}-{secrets.token_hex(4)}", options) as process:
                 try:
                     opened = await process.actor.open.remote()
                     process.node, process.host = opened["node"], opened["host"]

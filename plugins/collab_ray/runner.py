@@ -30,7 +30,7 @@ SPARE = 2
 USAGE_INTERVAL = 0.3
 """Seconds between two readings of what all workers have used."""
 SILENCE_TIMEOUT = 60.0
-"""Seconds after which a coordinator that does not answer is given up."""
+"""Seconds after which a coordinator that has answered before and does so no more is given up."""
 SETTLE_TIMEOUT = 4.0
 """Seconds that workers have at the end of a run to keep the replies that are still on their way."""
 
@@ -119,6 +119,7 @@ class RayRunner:
             raise _explained(first) from None
 
     async def _follow_usage(self) -> None:
+        await self._update_usage()  # whatever it takes: a process may start slowly, and Ray says when it cannot
         while True:
             await asyncio.wait_for(self._update_usage(), SILENCE_TIMEOUT)
             await asyncio.sleep(USAGE_INTERVAL)

@@ -241,7 +241,7 @@ def test_replicas_that_do_not_come_back_end_the_run_after_30_seconds():
         pytest.raises(EndpointError, match=r"None of the 2 replicas has answered for 30 s; the run stops\. .* 500"),
     ):
         well_then_at_once(model_at(one, two), time, range(10, 20))
-    assert 32 <= time.now < 40
+    assert 32 <= time.now < 60, "30 s, and the rests of calls that were under way"
 
 
 def test_where_the_others_are_down_one_that_is_odd_is_not_believed():

@@ -10,15 +10,25 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 CPUS = 8
 """Ray counts them as promised, not as they are."""
 ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "1",  # whatever a run in this process has set, a second node may join
+    "RAY_agent_register_timeout_ms": "120000",
     "RAY_worker_niceness": "0",  # or a busy machine starves them
     "RAY_AUTH_MODE": "disabled",  # its token is in the home, which every test has anew
 }
+
+
+ATTEMPTS = 3
+"""To start a node: Ray gives one up whose agents are not up after 15 s, as on a busy machine."""
+
+
+class NodeEndedError(Exception):
+    """A node that ended before it was up. Holds what it said."""
 
 
 class Node:
@@ -34,6 +44,7 @@ class Node:
     ) -> None:
         """`within` is a command that starts another, such as `ip netns exec NAME`; `environment` is added to ours."""
         options = ["--block", "--disable-usage-stats", "--num-cpus=2", f"--node-ip-address={ip}"]
+        options.append("--include-log-monitor=false")  # a process less: nobody reads what workers print
         command = [*within, sys.executable, "-m", "ray.scripts.scripts", "start", *options, *flags]
         self._log = (folder / f"node-{'-'.join(flags).replace('/', '_')}").open("w+")
         variables = {**os.environ, **ENVIRONMENT, **(environment or {})}
@@ -47,7 +58,26 @@ class Node:
                 return found[0]
             time.sleep(0.1)
         self._log.seek(0)
-        raise AssertionError(f"the node ended: {self._log.read()}")
+        raise NodeEndedError(self._log.read())
+
+    @classmethod
+    def started(cls, until: str, folder: Path, *flags: str, **options: Any) -> tuple["Node", str]:
+        """One whose output matches `until`, and the match."""
+        for attempt in range(1, ATTEMPTS + 1):
+            node = cls(folder, *flags, **options)
+            try:
+                return node, node.wait_for(until)
+            except NodeEndedError:
+                node.kill()
+                if attempt == ATTEMPTS:
+                    raise
+        raise AssertionError
+
+    @classmethod
+    def joined(cls, folder: Path, address: str, **options: Any) -> "Node":
+        """A further one of the cluster at `address`."""
+        flags = (f"--address={address}", "--object-store-memory=80000000")
+        return cls.started("Ray runtime started", folder, *flags, **options)[0]
 
     def pids(self, title: str = "") -> list[int]:
         """Its processes whose title begins so."""
@@ -68,19 +98,11 @@ def head(
     """The first node of a cluster, and its address."""
     # In a folder with a short name: the path of a socket has at most 107 bytes.
     with tempfile.TemporaryDirectory(prefix="ray", ignore_cleanup_errors=True) as short:
-        node = Node(
-            folder,
-            "--head",
-            "--port=0",
-            "--include-dashboard=false",
-            "--object-store-memory=100000000",
-            f"--temp-dir={short}",
-            f"--num-cpus={cpus}",
-            ip=ip,
-            environment=environment,
-        )
+        flags = ["--head", "--no-monitor", "--port=0", "--include-dashboard=false", "--object-store-memory=100000000"]
+        flags += [f"--temp-dir={short}", f"--num-cpus={cpus}"]
+        how_to_join = "(?<=--address=')[^']+"
+        node, address = Node.started(how_to_join, folder, *flags, ip=ip, environment=environment)
         try:
-            address = node.wait_for("(?<=--address=')[^']+")  # how another node may join
             yield node, address
         finally:
             node.kill()

@@ -16,22 +16,15 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def cluster():
-    """A Ray of this process, which every run here joins."""
-    from support.ray_cluster import CPUS, ENVIRONMENT
+def cluster(tmp_path_factory):
+    """A Ray that this process is connected to, and every run here joins."""
+    from support.ray_cluster import CPUS, ENVIRONMENT, head
 
     os.environ.update(ENVIRONMENT | {"RAY_BACKEND_LOG_LEVEL": "fatal"})
-    ray.init(
-        address="local",
-        _node_ip_address="127.0.0.1",
-        num_cpus=CPUS,
-        object_store_memory=100_000_000,
-        include_dashboard=False,
-        log_to_driver=False,
-        logging_level="CRITICAL",
-    )
-    yield
-    ray.shutdown()
+    with head(tmp_path_factory.mktemp("c"), cpus=CPUS) as (_, address):
+        ray.init(address=address, log_to_driver=False, logging_level="CRITICAL")
+        yield
+        ray.shutdown()
 
 
 @pytest.fixture(autouse=True)
@@ -158,9 +151,9 @@ def test_a_spent_budget_ends_the_run_exactly_there_and_the_same_command_goes_on(
 
 
 @pytest.mark.usefixtures("cluster")
-def test_an_evaluation_gives_the_same_figures(tmp_path):
-    command = ["evaluate", "-a", "proactive:offline", "-t", "order-desk", "--model", "offline"]
-    command += ["--simulator", "order-desk", "--limit", "3"]
+def test_an_evaluation_of_two_bots_gives_the_same_figures(tmp_path):
+    command = ["evaluate", "-a", "proactive:offline", "-a", "offline", "-t", "order-desk", "--model", "offline"]
+    command += ["--simulator", "order-desk", "--limit", "2"]
     local = collab(*command, "--cache", "a")
     there = collab(*command, "--cache", "b", *on_ray(2))
     assert local.exit_code == there.exit_code == 0, there.output

@@ -15,6 +15,8 @@ from collab_sdk.engine import Usage
 from collab_sdk.spec import Limits
 
 CONCURRENCY, MAX_CALLS, TIMEOUT = 8, 60, 30.0
+MOST = 5
+"""Workers in all."""
 
 
 @dataclass
@@ -72,6 +74,10 @@ class Fleets(RuleBasedStateMachine):
         return multiple(*(self.join() for _ in range(number)))
 
     @rule(target=workers)
+    def join_late(self):
+        """Few in all, or hardly anything would happen to each."""
+        return multiple(*([self.join()] if len(self.living) + len(self.dead) < MOST else []))
+
     def join(self):
         worker = Worker(name=f"worker-{len(self.living) + len(self.dead)}")
         self.living.append(worker)
@@ -87,6 +93,12 @@ class Fleets(RuleBasedStateMachine):
         worker.told, worker.promised, worker.answered = (worker.calls, worker.usd), grant.lent, 0
         if is_heard:
             worker.lent, worker.slots, worker.granted = grant.lent, grant.endpoints["model"].slots, sent
+
+    @rule(worker=workers, wanted=st.integers(1, 12))
+    def work(self, worker, wanted):
+        """It is heard, and makes all the calls that it may."""
+        self.report(worker, wanted, is_heard=True)
+        self.call(worker, wanted)
 
     @rule(worker=workers, calls=st.integers(1, 6))
     def call(self, worker, calls):
@@ -146,15 +158,21 @@ class Fleets(RuleBasedStateMachine):
         assert (counted.usd or 0.0) == sum(usd for _, usd in told)
 
     def teardown(self):
-        """Once all that live have reported, what is counted is what was made, and the rest of the budget is free."""
+        """Once all that live have reported, what is counted is what was made, and all the rest is free."""
         for worker in self.living:
             worker.in_flight.clear()
             worker.finished = worker.calls
             self.report(worker, 0, is_heard=True)
         self.what_is_counted_is_what_was_reported()
         spent = sum(worker.calls for worker in self.living) + sum(worker.promised for worker in self.dead)
-        assert self.broker.report("late", Report(wanted=MAX_CALLS)).lent == MAX_CALLS - spent
+        left = self.broker.report("late", Report(wanted=MAX_CALLS)).lent
+        assert left == MAX_CALLS - spent
+        assert self.broker.report("late", Report(calls=left, lent=left, wanted=1)).spent, "nobody waits for more"
+        self.now += self.broker.lease_seconds + 1
+        waiting = Report(endpoints={"model": EndpointReport(waiting=CONCURRENCY)})
+        slots = self.broker.report("last", waiting).endpoints["model"].slots
+        assert slots == CONCURRENCY, "those of the dead and the silent come back"
 
 
-Fleets.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+Fleets.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
 TestFleets = Fleets.TestCase

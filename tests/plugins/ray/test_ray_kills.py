@@ -1,14 +1,17 @@
 """What is killed on a cluster costs what was in flight, and nothing is lost or there twice."""
 
+import asyncio
 import json
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from typing import Any
 
 import pytest
+from support.brain import offline_brain
 from support.cli import bot_calls, chat_row, spawn, write_bot, write_chats
 from support.server import LoopbackServer
 
@@ -19,7 +22,7 @@ from support.ray_cluster import ENVIRONMENT, Node, head, kill
 pytestmark = pytest.mark.slow
 
 CEILING = 8
-CHATS = 16
+CHATS = 8
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +38,8 @@ class Run:
         self.folder, self.server = folder, server
         write_chats(folder / "chats.jsonl", CHATS)
         self.command = ["export-prefs", "chats.jsonl", "--model", "hosted_vllm/x", "--api-base", server.api_base]
-        self.command += ["--samples", "2", "--concurrency", str(CEILING), "--cache", "cache", "-o", "prefs.jsonl"]
+        self.command += ["--samples", "2", "--fixed-samples"]  # one job: a pilot would start all workers twice
+        self.command += ["--concurrency", str(CEILING), "--cache", "cache", "-o", "prefs.jsonl"]
         if address is not None:
             self.command += ["--runner", "ray", "--ray-address", address, "--ray-workers", "2"]
 
@@ -134,9 +138,8 @@ def test_without_the_coordinator_the_run_ends_and_the_same_command_goes_on(clust
 def test_a_lost_machine_costs_what_it_had_in_flight(cluster, undisturbed, tmp_path):
     _, address = cluster
     files, calls = undisturbed
-    second = Node(tmp_path, f"--address={address}", "--object-store-memory=80000000")
+    second = Node.joined(tmp_path, address)
     try:
-        second.wait_for("Ray runtime started")
         with LoopbackServer(latency=slowly) as server:
             run = Run(tmp_path, server, address)
             run.command += ["--ray-workers", "3"]  # more than the first has room for
@@ -156,9 +159,8 @@ def test_a_lost_machine_costs_what_it_had_in_flight(cluster, undisturbed, tmp_pa
 def test_a_node_with_another_endpoint_ends_the_run_before_any_call(cluster, tmp_path):
     _, address = cluster
     elsewhere = {"OPENAI_BASE_URL": "http://127.0.0.1:9/v1"}
-    second = Node(tmp_path, f"--address={address}", "--object-store-memory=80000000", environment=elsewhere)
+    second = Node.joined(tmp_path, address, environment=elsewhere)
     try:
-        second.wait_for("Ray runtime started")
         write_chats(tmp_path / "chats.jsonl", 4)
         bot = write_bot(tmp_path, "return 'What size?'")
         command = ["score", "chats.jsonl", "-a", bot, "--simulator", "offline", "--judge", "openai/gpt-4o-mini"]
@@ -174,7 +176,13 @@ def test_a_node_with_another_endpoint_ends_the_run_before_any_call(cluster, tmp_
 
 def test_workers_wait_for_cpus_say_so_and_are_as_many_as_those_that_join(undisturbed, tmp_path):
     files, calls = undisturbed
-    with head(tmp_path, cpus=0) as (_, address), LoopbackServer(latency=slowly) as server:
+    both_are_there = threading.Event()
+
+    async def brain(body):
+        await asyncio.to_thread(both_are_there.wait, 100.0)
+        return offline_brain(body)
+
+    with head(tmp_path, cpus=0) as (_, address), LoopbackServer(brain) as server:
         run = Run(tmp_path, server, address)
         run.command[run.command.index("--concurrency") + 1] = "32"
         del run.command[run.command.index("--ray-workers") :]
@@ -182,11 +190,13 @@ def test_workers_wait_for_cpus_say_so_and_are_as_many_as_those_that_join(undistu
         assert process.stderr is not None
         said = next(line for line in process.stderr if "Ray workers have not started" in line)
         assert "1 of 1 Ray workers have not started after 10 s: the cluster has 0 CPUs, 0 of them free." in said
-        second = Node(tmp_path, f"--address={address}", "--object-store-memory=80000000")
+        second = Node.joined(tmp_path, address)
         try:
             most = 0
             while process.poll() is None:
                 most = max(most, len(second.pids("ray::Worker")))
+                if most == 2:
+                    both_are_there.set()
                 time.sleep(0.1)
             run.finish(process)
         finally:

@@ -60,18 +60,17 @@ def another_machine(folder, address: str, *before: str) -> Node:
     """`before` are shell commands that are run there first."""
     script = " && ".join((*before, 'exec "$@"'))
     within = ["ip", "netns", "exec", NAME, "unshare", "--uts", "--mount", "sh", "-c", script, "sh"]
-    node = Node(folder, f"--address={address}", "--object-store-memory=80000000", ip=THERE, within=within)
-    node.wait_for("Ray runtime started")
-    return node
+    return Node.joined(folder, address, ip=THERE, within=within)
 
 
 class Run:
-    """A table of scores, each call of whose bot takes a moment."""
+    """A table of scores, whose bot answers nothing until it may."""
 
     def __init__(self, folder, address: str | None) -> None:
         self.folder = folder
         write_chats(folder / "chats.jsonl", CHATS)
-        bot = write_bot(folder, "time.sleep(0.1)\nreturn f'{len(list(messages))} messages. What size?'")
+        wait = f"import os\nwhile not os.path.exists({str(folder / 'go')!r}):\n    time.sleep(0.05)"
+        bot = write_bot(folder, f"{wait}\nreturn f'{{len(list(messages))}} messages. What size?'")
         command = ["score", "chats.jsonl", "-a", bot, "--model", "offline", "--samples", "2", "--json"]
         command += ["--concurrency", "8", "--cache", str(folder / "cache")]
         if address is not None:
@@ -88,6 +87,7 @@ class Run:
         return next(line for line in self.process.stderr if part in line)
 
     def finish(self, code: int = 0) -> tuple[str, str]:
+        (self.folder / "go").touch()
         rows, said = self.process.communicate(timeout=240)
         assert self.process.returncode == code, said
         return rows, said

@@ -75,14 +75,16 @@ def test_a_directory_is_told_from_another_of_the_same_path(tmp_path):
     assert why_unfit(claims_of(SPEC, str(cache)), before, str(cache)) is not None
 
 
-def test_workers_are_sent_the_bots_code_and_addresses_but_no_secret(tmp_path, monkeypatch):
+def test_workers_are_sent_the_bots_code_and_addresses_but_no_secret(tmp_path, tmp_path_factory, monkeypatch):
+    folder = tmp_path_factory.mktemp("sent")
     (tmp_path / "helper.py").write_text("WORD = 'yes'\n")
     (tmp_path / "unused.py").write_text("")
     write_bot(tmp_path, "import helper\nreturn helper.WORD", name="sent_bot")
     (tmp_path / "shop").mkdir()
     for name in ("__init__.py", "bots.py"):
         (tmp_path / "shop" / name).write_text("")
-    monkeypatch.setenv("OPENAI_BASE_URL", "http://models.example/v1")
+    (tmp_path / "shop" / ".env").write_text("KEY=sk-in-a-file")
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://models.example/v1/")
     monkeypatch.setenv("OTHER_BASE_URL", "http://user:secret@models.example/v1")
     monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
     monkeypatch.syspath_prepend("")
@@ -91,11 +93,13 @@ def test_workers_are_sent_the_bots_code_and_addresses_but_no_secret(tmp_path, mo
         import shop.bots  # noqa: F401
 
         assert sent_bot.bot([]) == "yes"
-        sent = runtime_env()
+        sent = runtime_env(folder)
     finally:
         for name in ("helper", "sent_bot", "shop", "shop.bots"):
             sys.modules.pop(name, None)
-    assert sent["py_modules"] == [str(tmp_path / name) for name in ("helper.py", "sent_bot.py", "shop")]
-    assert sent["env_vars"]["OPENAI_BASE_URL"] == "http://models.example/v1"
+    assert sent["py_modules"] == [str(folder / name) for name in ("helper.py", "sent_bot.py", "shop")]
+    copied = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+    assert copied == {"helper.py", "sent_bot.py", "shop/__init__.py", "shop/bots.py"}
+    assert sent["env_vars"]["OPENAI_BASE_URL"] == "http://models.example/v1/"
     assert "secret" not in str(sent)
-    assert runtime_env().keys() == {"env_vars"}
+    assert runtime_env(folder).keys() == {"env_vars"}
