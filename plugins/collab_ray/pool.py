@@ -109,7 +109,7 @@ class WorkerPool:
         room = int(await asyncio.to_thread(self._cluster.free_cpus))
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._keep_alone())
-            tasks.create_task(self._watch_start(min(self._wanted, max(1, room))))
+            tasks.create_task(self._watch_start(room))
             running = 0
             while True:
                 while running < self._wanted:
@@ -159,22 +159,28 @@ class WorkerPool:
         alive = await asyncio.to_thread(self._cluster.nodes)
         return process.node not in {node["NodeID"] for node in alive}
 
-    async def _watch_start(self, begin_with: int) -> None:
-        """Lets the work begin once the first workers are checked. Says so where there is no room for them."""
+    async def _watch_start(self, room: int) -> None:
+        """Lets the work begin once the workers are checked for which there was `room`, in CPUs, or at least one is."""
+        begin_with = min(self._wanted, max(1, room))
         if await self._have_started(begin_with, PATIENCE):
             self._may_begin.set()
             await asyncio.sleep(PATIENCE if len(self._started) < self._wanted else 0)
-        if (missing := self._wanted - len(self._started)) > 0 and not self._cluster.is_own:
-            cpus, free = await asyncio.to_thread(lambda: (self._cluster.cpus(), self._cluster.free_cpus()))
-            warnings.warn(
-                f"{missing} of {self._wanted} Ray workers have not started after {PATIENCE:g} s: the cluster has "
-                f"{cpus} CPUs, {free:.0f} of them free. They are slow, or wait for CPUs that join or get free: a "
-                "smaller --ray-workers asks for fewer.",
-                stacklevel=2,
-            )
-        await self._have_started(begin_with, START_TIMEOUT - PATIENCE)
+        await self._tell_missing(self._wanted - max(len(self._started), room), PATIENCE)
+        if not await self._have_started(begin_with, START_TIMEOUT - PATIENCE):
+            await self._tell_missing(self._wanted - len(self._started), START_TIMEOUT)
         await self._have_started(1, None)
         self._may_begin.set()
+
+    async def _tell_missing(self, missing: int, seconds: float) -> None:
+        if missing <= 0 or self._cluster.is_own:
+            return
+        cpus, free = await asyncio.to_thread(lambda: (self._cluster.cpus(), self._cluster.free_cpus()))
+        warnings.warn(
+            f"{missing} of {self._wanted} Ray workers have not started after {seconds:g} s: the cluster has "
+            f"{cpus} CPUs, {free:.0f} of them free. They are slow, or wait for CPUs that join or get free: a "
+            "smaller --ray-workers asks for fewer.",
+            stacklevel=2,
+        )
 
     async def _have_started(self, number: int, seconds: float | None) -> bool:
         try:

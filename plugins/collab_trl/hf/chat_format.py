@@ -231,7 +231,8 @@ class ChatFormat:
     ) -> tuple[str, Sequence[Mapping[str, Any]]]:
         """An answer as its text, as `text` has it, and the calls in it."""
         tokens = list(tokens)
-        written: str = self._tokenizer.decode([token for token in tokens if token not in self.ends])
+        unknown = self._tokenizer.unk_token_id  # stands for no word, and could not be given back as one
+        written: str = self._tokenizer.decode([token for token in tokens if token not in {*self.ends, unknown}])
         own = getattr(self._tokenizer, "response_template", None)
         said, calls = calls_in(opening + written, str(self._tokenizer.chat_template), tools, own=own)
         if not calls:
