@@ -31,8 +31,8 @@ def open_cache(where: str | os.PathLike[str], *, any_key: bool = False) -> KeptC
 def is_directory(where: str | os.PathLike[str]) -> bool:
     """Whether a cache is in a directory, and at no server.
 
-    Raises UsageError for a URL with a slip in its beginning, such as `redis:/:PASSWORD@host` or `me:PASSWORD@host`, which
-    would become a directory of that name.
+    Raises UsageError for a URL with a slip in its beginning, such as `redis:/:PASSWORD@host` or `me:PASSWORD@host`,
+    which would become a directory of that name.
     """
     if not isinstance(where, str) or ":" not in where:
         return True
