@@ -31,16 +31,20 @@ def open_cache(where: str | os.PathLike[str], *, any_key: bool = False) -> KeptC
 def is_directory(where: str | os.PathLike[str]) -> bool:
     """Whether a cache is in a directory, and at no server.
 
-    Raises UsageError for a URL with a slip in its beginning, such as `redis:/:PASSWORD@host`, which would become a
-    directory of that name.
+    Raises UsageError for a URL with a slip in its beginning, such as `redis:/:PASSWORD@host` or `me:PASSWORD@host`,
+    which would become a directory of that name.
     """
     if not isinstance(where, str) or ":" not in where:
         return True
     if URL.match(where):
         return False
     scheme = where.partition(":")[0].strip(" /").lower()
-    if "://" in where or scheme in names("caches"):
-        raise UsageError("The address of a cache begins with redis:// or postgresql://, and this one does not quite.")
+    is_cut_off = ("@" in where or where.startswith("//")) and not Path(where).expanduser().is_dir()
+    if "://" in where or scheme in names("caches") or is_cut_off:
+        raise UsageError(
+            "The address of a cache begins with redis:// or postgresql://, and this one does not quite. (A directory "
+            "whose name has both : and @ must exist before.)"
+        )
     return True
 
 

@@ -46,6 +46,11 @@ def lesson_identity(model: ChatModel, before: Dialect | None) -> dict[str, Any]:
     return {"version": KEY_VERSION, "model": dict(model.fingerprint or {}), "dialect_before": known}
 
 
+def served_identity(model: ChatModel) -> dict[str, Any]:
+    """Of which model its servers say they are, where it has several."""
+    return {"version": KEY_VERSION, "model": dict(model.fingerprint or {}), "served_as": None}
+
+
 def call_key(identity: dict[str, Any]) -> str:
     """The cache key: sha256 of the identity as canonical JSON."""
     canonical = json.dumps(identity, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)

@@ -47,8 +47,14 @@ class Endpoint:
     rests_until: float = float("-inf")
     doubts: int = DOUBTS
     """Answers in a row that were of no use: a replica has no credit before its first good one."""
+    useful: bool = False
+    """Whether it has given an answer of use."""
+    failing_since: float | None = None
+    """Since when it has not answered at all."""
     left_out: str = ""
     """Why it is left out for now, as one replica of several."""
+    refuses: bool = False
+    """Whether that is since it takes no call of this user's."""
     told: set[str] = field(default_factory=set)
     """The kinds of problems for which that was said."""
     served: str = ""
@@ -74,11 +80,6 @@ class Endpoint:
         if self.stopped is not None or self.resting:
             return False
         return self.rests == 0 or self.admission.load == 0
-
-    def names(self, asked: str, said: str) -> None:
-        """A reply says that it is of the model `said`, which was asked for as `asked`: PROVIDER/NAME, or NAME."""
-        if said:
-            self.served = asked if said == asked or asked.endswith(f"/{said}") else said
 
     @property
     def trusted(self) -> bool:
@@ -107,11 +108,14 @@ class Endpoint:
     def answered(self, seconds: float | None = None) -> None:
         """A call was answered, with whatever it may be, in `seconds` if that is known."""
         self.proven = True
+        self.failing_since = None
         self.unanswered = 0
         self.admission.succeeded(seconds)
 
     def recovered(self) -> None:
         """An answer was of use: it is trusted, and asked as others are."""
+        self.useful = True
+        self.refuses = False
         self.rests = self.doubts = 0
         self.left_out = ""
 
@@ -168,6 +172,11 @@ class Endpoint:
         if stop is not None:
             self.give_up(stop)
         return stop
+
+
+def named(asked: str, said: str) -> str:
+    """The model `said` in a reply; `asked`, which is PROVIDER/NAME or NAME, if it is that one; '' if none is said."""
+    return asked if said and (said == asked or asked.endswith(f"/{said}")) else said
 
 
 def way_to(model: ChatModel) -> Hashable:

@@ -18,9 +18,9 @@ from weakref import WeakKeyDictionary
 
 from collab_sdk.cache.base import Cache, KeptCache, MemoryCache
 from collab_sdk.cache.open import default_cache, open_cache
-from collab_sdk.cache.record import call_identity, call_key
+from collab_sdk.cache.record import call_identity, call_key, served_identity
 from collab_sdk.concurrency import run_sync, sync_twins
-from collab_sdk.engine.endpoints import Endpoint, way_to
+from collab_sdk.engine.endpoints import Endpoint, named, way_to
 from collab_sdk.engine.limits import Limiter, LocalLimiter, Spending
 from collab_sdk.engine.negotiation import Negotiation
 from collab_sdk.engine.replicas import Outcome, Replicas
@@ -258,7 +258,7 @@ class Engine:
         async def ask(besides: Collection[Endpoint]) -> None:
             async with replicas.turn(request, order, besides) as (endpoint, replica):
                 with suppress_errors(CollabError):  # the others are heard all the same
-                    reply = await self._try(endpoint, replica, request, shared)
+                    reply = await self._try(endpoint, replica, request, SharedCall())
                     heard.append((endpoint, _taken(reply, replica.name, request, is_first=True)))
 
         while True:
@@ -271,7 +271,7 @@ class Engine:
                     reply = await self._persist(endpoint, replica, request, shared, replicas, doubted)
                 except CollabError as error:
                     passed_on = replicas.passes_on(endpoint, error, doubted)
-                    if passed_on and (attempts < self._retry.attempts or replicas.down):
+                    if passed_on and (attempts < self._retry.attempts or replicas.down or doubted):
                         attempts = 0 if replicas.down else attempts  # they are waited for by time alone
                         usage.retries += 1
                         continue
@@ -289,7 +289,7 @@ class Engine:
                         replicas.end(stop)
                         raise stop from error
                     raise
-                if replicas.is_settled(endpoint):
+                if await replicas.is_settled(endpoint):
                     if replicas.accepts(endpoint, reply, readable, doubted):
                         return reply if keep is None else await keep(reply)
                     usage.retries += 1
@@ -347,7 +347,7 @@ class Engine:
             usd = money(getattr(answers[0], "usd", None))  # also of a reply that is refused
             reply = checked(answers.pop(), model.name)  # which an error's traceback is not to hold
             reply = set_apart(reply, is_json=request.reply_schema is not None)
-            endpoint.names(model.name, reply.model)
+            endpoint.served = named(model.name, reply.model) or endpoint.served
         except TimeoutError as error:
             limit = "time" if timeout is None else f"{timeout:g} s"  # without a limit, the model itself gave up
             failure = TimedOutError(f"{model.name} gave no answer in {limit}.")
@@ -379,8 +379,20 @@ class Engine:
         found = known.get(way)
         if found is None or found.over:
             endpoint = key if model.fingerprint else model.name
-            found = known[way] = Replicas.of(model, endpoint, self._limiter, self._clock, self._sleep)
+            agree_on = partial(self._agree_on, model)
+            found = known[way] = Replicas.of(model, endpoint, self._limiter, self._clock, self._sleep, agree_on)
         return found
+
+    async def _agree_on(self, model: ChatModel, name: str) -> str:
+        """Which model the replicas of `model` are, for all who share the cache: `name`, or what was kept before it.
+
+        Without a name nothing is kept, and '' returned where nothing was.
+        """
+        identity = served_identity(model)
+        kept = await self.cache.aget(call_key(identity))
+        if kept is None and name:
+            kept = await self.cache.aput(call_key(identity), ChatReply(content=name), request=identity)
+        return "" if kept is None else kept.content
 
     def _state(self) -> LoopState:
         loop = asyncio.get_running_loop()

@@ -3,14 +3,13 @@
 import asyncio
 import hashlib
 import warnings
-from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Self
+from typing import NoReturn, Self
 
 from collab_sdk.engine.admission import Queue
-from collab_sdk.engine.endpoints import FIRST_REST, LONGEST_REST, Endpoint
+from collab_sdk.engine.endpoints import FIRST_REST, LONGEST_REST, Endpoint, named
 from collab_sdk.engine.limits import Limiter
 from collab_sdk.engine.retry import Sleep
 from collab_sdk.errors import (
@@ -32,6 +31,8 @@ SLACK = 1.25
 PATIENCE = 30.0
 """Seconds for which replicas that did answer are waited for when all are down, as a shared cache is."""
 
+AgreeOn = Callable[[str], Awaitable[str]]
+"""Keeps which model replicas are, for all who share a cache; returns what was kept first, '' if nothing was."""
 Outcome = ChatReply | CollabError
 Doubted = Mapping[Endpoint, Outcome]
 """What replicas answered to one call that another is to be asked about."""
@@ -46,10 +47,13 @@ class Replicas:
     a single call after that.
     """
 
-    def __init__(self, model_of: Mapping[Endpoint, ChatModel], clock: Callable[[], float], sleep: Sleep) -> None:
+    def __init__(
+        self, model_of: Mapping[Endpoint, ChatModel], clock: Callable[[], float], sleep: Sleep, agree_on: AgreeOn
+    ) -> None:
         self._model_of = model_of
         self._clock = clock
         self._sleep = sleep
+        self._agree_on = agree_on
         self._endpoint_of = {endpoint.admission: endpoint for endpoint in model_of}
         self._several = len(model_of) > 1
         self._down_since: float | None = None
@@ -57,13 +61,21 @@ class Replicas:
         self._news = asyncio.Event()
         self._agreed = ""
         """The model that the replicas say they are."""
-        self._settling = asyncio.Lock()
+        self._settling, self._agreeing = asyncio.Lock(), asyncio.Lock()
         if self._several:
             for endpoint in model_of:
                 endpoint.admission.beside = partial(self._queue_beside, endpoint)
 
     @classmethod
-    def of(cls, model: ChatModel, endpoint: str, limiter: Limiter, clock: Callable[[], float], sleep: Sleep) -> Self:
+    def of(
+        cls,
+        model: ChatModel,
+        endpoint: str,
+        limiter: Limiter,
+        clock: Callable[[], float],
+        sleep: Sleep,
+        agree_on: AgreeOn,
+    ) -> Self:
         """Those of `model`, which the limiter knows as `endpoint`. They share a rate limit, not their admission."""
         rate_limit = limiter.rate_limit(endpoint)
         model_of = {
@@ -72,7 +84,7 @@ class Replicas:
             ): replica
             for name, replica in named_replicas(model)
         }
-        return cls(model_of, clock, sleep)
+        return cls(model_of, clock, sleep, agree_on)
 
     @property
     def over(self) -> bool:
@@ -100,15 +112,17 @@ class Replicas:
         None of those `besides` is asked.
         """
         while True:
-            while not besides and self.down and not self._awake(()):
-                rest = min(endpoint.rests_until for endpoint in self._model_of) - self._clock()
+            while not self._awake(besides) and (self._returns(besides) if besides else self.down):
+                others = [endpoint for endpoint in self._model_of if endpoint not in besides]
+                rest = min(endpoint.rests_until for endpoint in others) - self._clock()
                 await (self._sleep(rest) if rest > 0 else self._news.wait())
             chosen = self._choose(request, besides)
             admission = await chosen.admission.enter(order, stays=bool(besides))
             endpoint = self._endpoint_of[admission]
             try:
                 able = endpoint.stopped is None and not endpoint.resting
-                if able or besides or not (self.down or self._awake([endpoint])):
+                elsewhere = self._returns(besides) if besides else self.down or self._awake([endpoint])
+                if able or not elsewhere:
                     yield endpoint, self._model_of[endpoint]
                     return
             finally:
@@ -161,11 +175,13 @@ class Replicas:
         endpoint.rest()
         if not error.retryable:
             return False
+        if error.tries is None and endpoint.failing_since is None:
+            endpoint.failing_since = self._clock()
         return self._awake([endpoint]) or self._is_waited_for()
 
     def _is_waited_for(self) -> bool:
         """None can be asked: whether one that answered before is waited for."""
-        able = [endpoint for endpoint in self._model_of if endpoint.stopped is None and not endpoint.left_out]
+        able = [endpoint for endpoint in self._model_of if self._is_able(endpoint)]
         if not any(endpoint.proven for endpoint in able):
             return False
         now = self._clock()
@@ -174,8 +190,28 @@ class Replicas:
         self._down_since = now if self._down_since is None else self._down_since
         return now - self._down_since < PATIENCE
 
+    def _is_able(self, endpoint: Endpoint) -> bool:
+        """Whether an answer of use may be expected of `endpoint`: one that is odd may pass, if it was not at first."""
+        if endpoint.stopped is not None or endpoint.refuses:
+            return False
+        return endpoint.useful or not endpoint.left_out
+
+    def _returns(self, besides: Collection[Endpoint]) -> bool:
+        """Whether one that rests is waited for, by a call that is of no use to those `besides`."""
+        for endpoint in self._model_of:
+            if endpoint in besides or not self._is_able(endpoint):
+                continue
+            if endpoint.failing_since is None and endpoint.useful and not endpoint.left_out:
+                return True
+            if endpoint.failing_since is not None and self._clock() - endpoint.failing_since < PATIENCE:
+                return True
+        return False
+
     def gone(self, error: CollabError) -> EndpointError | None:
-        """The error that ends the run where all were waited for in vain, `error` being the last."""
+        """The error that ends the run where all were waited for in vain, `error` being the last, or has ended it."""
+        stops = [endpoint.stopped for endpoint in self._model_of]
+        if self._several and all(stops):
+            return stops[0]
         if self._down_since is None or self._clock() - self._down_since < PATIENCE:
             return None
         problem = f"None of the {len(self._model_of)} replicas has answered for {PATIENCE:.0f} s; the run stops."
@@ -188,7 +224,7 @@ class Replicas:
             return False
         if endpoint.stopped is None:
             self._tell(endpoint, type(error).__name__, str(error))
-        endpoint.stopped, endpoint.left_out = None, str(error)
+        endpoint.stopped, endpoint.left_out, endpoint.refuses = None, str(error), True
         endpoint.rests_until = self._clock() + LONGEST_REST
         endpoint.rests += 1
         return True
@@ -219,7 +255,7 @@ class Replicas:
         if _is_doubtful(error):
             return self._doubts(endpoint, error, doubted)
         taken_over = self.take_over(endpoint, error)
-        if taken_over and not self.another([*doubted, endpoint]):
+        if taken_over and not self.another(doubted):
             doubted.clear()  # who else was asked is asked anew
         return taken_over
 
@@ -232,11 +268,11 @@ class Replicas:
     ) -> bool:
         """Whether the reply is taken; if not, another replica is asked.
 
-        Raises EndpointError where no replica is left that is the model which the run began with.
+        Raises EndpointError where no replica is left that is the model which the run began with, or answers well.
         """
         if not self._several:
             return True
-        if self._is_other_model(endpoint):
+        if self._is_other_model(endpoint, reply):
             return False
         if reply.ended is Ending.EMPTY or not _is_readable(reply, readable):
             return not self._doubts(endpoint, reply, doubted)
@@ -247,29 +283,41 @@ class Replicas:
         """Whether `outcome`, of no use, may be the fault of `endpoint` alone, so that another is asked as well.
 
         Another is, unless two have said the same, of which one is trusted: then it is about the call. A parameter is
-        given up only if all refuse it.
+        given up only if all refuse it. One that rests is waited for.
         """
         if not self._several:
             return False
         endpoint.doubts += 1
-        if endpoint.left_out and not self._awake([endpoint]):
-            endpoint.rest()
-            return self._is_waited_for()
         asked, is_refusal = [*doubted, endpoint], isinstance(outcome, ParameterRefusedError)
-        if not (self._awake(asked) if is_refusal else self.another(asked)):
+        if not (self._is_left(asked) if is_refusal else self.another(asked)):
+            self._check_is_left(endpoint, outcome, asked)
             for other in doubted:
                 other.absolve()
+            self._down_since = None
             return False
         if is_refusal or not endpoint.trusted:
             endpoint.rest()  # until the other has answered, it might give many more such answers
+        if not endpoint.useful and not self._awake(asked):
+            self._is_waited_for()
         doubted[endpoint] = outcome
         return True
+
+    def _check_is_left(self, endpoint: Endpoint, outcome: Outcome, asked: Collection[Endpoint]) -> None:
+        """Raises EndpointError where `endpoint` is odd, and those that answered well have gone: it is not believed."""
+        is_odd = bool(endpoint.left_out) or not endpoint.useful
+        others = [other for other in self._model_of if other not in asked]
+        if is_odd and any(other.useful for other in others) and not any(other.trusted for other in asked):
+            problem = "it gives answers in no readable form" if isinstance(outcome, ChatReply) else str(outcome)
+            self._end_with(f"No replica is left that answers well; the run stops. {endpoint.name}: {problem}")
 
     def another(self, asked: Collection[Endpoint]) -> bool:
         """Whether one more is to be asked what those `asked` gave no answer of use to."""
         if len(asked) > 1 and any(endpoint.trusted for endpoint in asked):
             return False
-        return self._several and self._awake(asked)
+        return self._several and self._is_left(asked)
+
+    def _is_left(self, asked: Collection[Endpoint]) -> bool:
+        return self._awake(asked) or self._returns(asked)
 
     def _trust(self, endpoint: Endpoint, doubted: Doubted) -> None:
         """An answer of `endpoint` is of use, to a call of which others gave none."""
@@ -283,55 +331,82 @@ class Replicas:
 
     # Which model they say they are
 
-    def is_settled(self, endpoint: Endpoint) -> bool:
+    async def is_settled(self, endpoint: Endpoint) -> bool:
         """Whether it is known if `endpoint` is the model that the others are, of which it has just given an answer."""
-        if self._several and not self._agreed:
-            self._agree()
-        is_settled = not self._several or bool(self._agreed) or not endpoint.served
-        if not is_settled:
+        if not self._several or not endpoint.served:
+            return True
+        await self._agree(self._asked_for)
+        if not self._agreed:
             endpoint.rest()  # until it is
-        return is_settled
+        return bool(self._agreed)
 
-    def _agree(self) -> None:
-        """On the model that was asked for, if one of them says that it is that."""
-        for endpoint, model in self._model_of.items():
-            if endpoint.served == model.name:
-                self._agreed = model.name
+    @property
+    def _asked_for(self) -> str:
+        """The model that was asked for, if one of them says that it is that."""
+        return next((model.name for endpoint, model in self._model_of.items() if endpoint.served == model.name), "")
+
+    async def _agree(self, name: str) -> None:
+        """On what all go by who share the cache: `name`, if they go by nothing yet."""
+        if not self._agreed:
+            async with self._agreeing:
+                self._agreed = self._agreed or await self._agree_on(name)
 
     async def settle(self, ask: Callable[[Collection[Endpoint]], Awaitable[None]]) -> None:
-        """Hear all that can be asked, and go by most of them; by the first of those that are as many.
+        """Hear all that can be asked, and go by the first that says a name, if none is the model asked for.
 
         `ask` makes a call that none of the endpoints it is given takes.
         """
         async with self._settling:
             heard = {endpoint for endpoint in self._model_of if endpoint.served}
-            self._agree()
-            while not self._agreed and self._awake(heard):
+            while not self._agreed and not self._asked_for and self._awake(heard):
                 unheard = next(endpoint for endpoint in self._model_of if endpoint.awake and endpoint not in heard)
                 await ask([endpoint for endpoint in self._model_of if endpoint is not unheard])
                 heard.add(unheard)
-                self._agree()
             if not self._agreed:
-                said = Counter(endpoint.served for endpoint in self._model_of if endpoint.served)
-                self._agreed = said.most_common(1)[0][0]
+                first = next(endpoint for endpoint in self._model_of if endpoint.served)
+                await self._agree(self._asked_for or first.served)
+                self._tell_who_is_unheard()
             for endpoint in self._model_of:
                 if endpoint.served == self._agreed:
                     endpoint.absolve()
 
-    def _is_other_model(self, endpoint: Endpoint) -> bool:
-        """Whether `endpoint` says that it is another model than the others: it is left out for now."""
-        if endpoint.served in ("", self._agreed):
+    def _tell_who_is_unheard(self) -> None:
+        unheard = [endpoint.name for endpoint in self._model_of if not endpoint.proven]
+        if unheard and self._agreed != self._asked_for:
+            warnings.warn(
+                f"The replicas are taken for {one_line(self._agreed, 100)}, which was not asked for; not heard yet: "
+                f"{', '.join(unheard)}.",
+                stacklevel=2,
+            )
+
+    def _is_other_model(self, endpoint: Endpoint, reply: ChatReply) -> bool:
+        """Whether `endpoint` says that it is another model than the others: it is left out for now.
+
+        If it is the one that was asked for, the run ends, as it does where no other is left.
+        """
+        asked_for = self._model_of[endpoint].name
+        served = named(asked_for, reply.model) or endpoint.served
+        if served in ("", self._agreed):
             return False
-        problem = f"it answers as {one_line(endpoint.served, 100)}, not as {one_line(self._agreed, 100)}"
-        self._tell(endpoint, endpoint.served, problem)
+        problem = f"it answers as {one_line(served, 100)}, not as {one_line(self._agreed, 100)}"
+        if served == asked_for:
+            self._end_with(
+                f"{endpoint.name} is the model that was asked for, and the replies in the cache are those of "
+                f"{one_line(self._agreed, 100)}: give another --cache, or ask for that one by its name."
+            )
+        self._tell(endpoint, served, problem)
         endpoint.rest()
         if not self._awake([endpoint]) and not self._is_waited_for():
-            stop = EndpointError(
-                f"No replica is left that is the model which the run began with. {endpoint.name}: {problem}."
+            self._end_with(
+                f"No replica is left that is the model which the run began with. {endpoint.name}: {problem}. With "
+                "another --cache it begins anew."
             )
-            self.end(stop)
-            raise stop
         return True
+
+    def _end_with(self, problem: str) -> NoReturn:
+        stop = EndpointError(problem)
+        self.end(stop)
+        raise stop
 
 
 def _is_doubtful(error: CollabError) -> bool:

@@ -25,6 +25,8 @@ REFUSALS = {
 PASSING = {
     "53300": "has no connection left for this process, which needs three: raise max_connections (or the CONNECTION "
     "LIMIT of the user or database, or the pooler's), or run fewer processes",
+    "57014": "takes too long for a statement, which it or an administrator has cancelled: see in pg_stat_activity what "
+    "keeps it busy",
     "25006": "takes no writes, as a replica does: give the URL of its primary",
 }
 """What goes by when others leave, or in a failover: it is waited for."""

@@ -1,7 +1,8 @@
 """The rows of a shared cache in a table, and its leases as advisory locks, which end with their connection."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from collab_postgres.postgres_errors import POOLED, explained, load_psycopg
@@ -36,7 +37,7 @@ ON CONFLICT DO NOTHING
 """
 FORGET_KEYS = 'DELETE FROM collab_keys WHERE "check" <> ALL(%s)'
 SCAN = "SELECT key FROM collab_replies WHERE key > %s ORDER BY key LIMIT %s"
-
+SIZE = "SELECT count(*), pg_total_relation_size('collab_replies') FROM collab_replies"
 
 RIGHTS = {
     "collab_replies": ("SELECT", "INSERT", "UPDATE", "DELETE"),
@@ -124,11 +125,13 @@ class PostgresRows:
         self._change(REPLACE, keys, [rows[key][0] for key in keys], [rows[key][1] for key in keys])
 
     def quarantined(self) -> int:
-        [(count,)] = self._fetch("SELECT count(*) FROM collab_quarantine")
+        with self._unhurried():
+            [(count,)] = self._fetch("SELECT count(*) FROM collab_quarantine")
         return int(count)
 
     def clear_quarantine(self) -> None:
-        self._change("DELETE FROM collab_quarantine")
+        with self._unhurried():
+            self._change("DELETE FROM collab_quarantine")
 
     def rights(self) -> str:
         [(user, is_super)] = self._fetch("SELECT current_user, rolsuper FROM pg_roles WHERE rolname = current_user")
@@ -140,11 +143,19 @@ class PostgresRows:
         )
 
     def size(self) -> tuple[int, int]:
-        [(count, size)] = self._fetch("SELECT count(*), pg_total_relation_size('collab_replies') FROM collab_replies")
+        with self._unhurried():
+            [(count, size)] = self._fetch(SIZE)
         return int(count), int(size)
 
     def close(self) -> None:
         self._connection.close()
+
+    @contextmanager
+    def _unhurried(self) -> Iterator[None]:
+        """Without a limit of time, for statements that go through a whole table."""
+        with explained(self._address), self._connection.transaction():
+            self._connection.execute("SET LOCAL statement_timeout = 0")
+            yield
 
     def _fetch(self, query: str, *values: Any) -> list[Any]:
         with explained(self._address):

@@ -13,7 +13,10 @@ from collab_sdk.cache import is_local, open_cache, server_address, shown_place
 from collab_sdk.errors import UsageError
 
 BEGINNINGS = ["redis://", "rediss://", "postgresql://", "postgres://", "redis+sentinel://", "REDIS://", "mysql://"]
-SLIPS = ["redis:/", "redis:", "redis//:", " redis://", "postgresql:///", "redis+sentinel:/"]
+SLIPS = [
+    *("redis:/", "redis:", "redis//:", " redis://", "postgresql:///", "redis+sentinel:/"),
+    *("me:", "reddis:/", "redis;//:", "//:"),
+]
 ENDS = [
     "127.0.0.1:1/0",
     "127.0.0.1:1/0?ssl=no",

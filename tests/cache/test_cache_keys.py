@@ -73,6 +73,22 @@ def test_under_another_key_nothing_is_pruned_cleared_copied_or_scored(place, tmp
         assert cache.stats().quarantined == 0
 
 
+@pytest.mark.server
+def test_a_big_cache_is_refused_without_counting_it_and_counted_without_a_limit_of_time(request, tmp_path, monkeypatch):
+    place = place_of("postgres", request, tmp_path)
+    cache = place.open()
+    for number in range(3):
+        put(cache, key_of(number), "paid")
+    monkeypatch.setattr("collab_postgres.postgres_rows.PAGE", 2)
+    monkeypatch.setattr(
+        "collab_postgres.postgres_rows.SIZE", "SELECT 1, 0 WHERE current_setting('statement_timeout') = '0'"
+    )
+    with pytest.raises(CacheError, match="holds at least 2 replies signed with another key"):
+        place.open(secret=OTHER)
+    assert cache.stats().records == 1
+    place.close()
+
+
 def test_a_cache_of_an_earlier_version_is_taken_over_with_the_key_of_its_rows(place):
     put(place.open(), KEY, "paid")
     without_check_value(place)
