@@ -282,7 +282,7 @@ class Replicas:
     def _doubts(self, endpoint: Endpoint, outcome: Outcome, doubted: dict[Endpoint, Outcome]) -> bool:
         """Whether `outcome`, of no use, may be the fault of `endpoint` alone, so that another is asked as well.
 
-        Another is, unless two have said the same, of which one is trusted: then it is about the call. A parameter is
+        Another is, unless two that are trusted have said the same: then it is about the call. A parameter is
         given up only if all refuse it. One that rests is waited for.
         """
         if not self._several:
@@ -312,7 +312,7 @@ class Replicas:
 
     def another(self, asked: Collection[Endpoint]) -> bool:
         """Whether one more is to be asked what those `asked` gave no answer of use to."""
-        if len(asked) > 1 and any(endpoint.trusted for endpoint in asked):
+        if sum(endpoint.trusted for endpoint in asked) > 1:
             return False
         return self._several and self._is_left(asked)
 

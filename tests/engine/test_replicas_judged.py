@@ -357,10 +357,10 @@ def test_one_that_is_left_out_is_never_believed(tmp_path):
     kinds=st.lists(st.sampled_from([None, *ODD]), min_size=1, max_size=3),
     place=st.integers(0, 3),
     moody=st.integers(2, 5),
-    sick=st.lists(st.integers(0, 8), max_size=3),
+    sick=st.lists(st.integers(8, 16), max_size=3),
 )
 def test_whatever_the_others_do_one_that_answers_well_is_enough(kinds, place, moody, sick):
-    """Odd ones may be so at each call or at every n-th; the good one fails now and then."""
+    """Odd ones may be so at each call or at every n-th; the good one fails now and then, once it has answered."""
     with ExitStack() as stack, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         scripts = [ODD.get(kind) for kind in kinds]
