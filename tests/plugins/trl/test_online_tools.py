@@ -115,7 +115,8 @@ def play(*, tools: Any = "recorded", window: int = 0, candidates: int = 8, perso
     )
     judge = FakeChatModel(lambda _: judged(), name="judge")
     scorer = MRScorer(rollout, metrics={Deeds(): 1.0}, judge=judge, min_samples=1)
-    return Play(scorer=scorer, rule=PairRule(candidates=candidates, fixed_samples=True, min_confidence=0))
+    rule = PairRule(candidates=candidates, fixed_samples=True, min_confidence=0)
+    return Play(scorer=scorer, exchanges=2, rule=rule)  # a user who says the same a third time is lost
 
 
 def player(base: Path, **how: Any) -> tuple[Any, Any]:
