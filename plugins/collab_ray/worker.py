@@ -64,7 +64,7 @@ class Worker:
             return error_row(error)
         except Exception as error:
             what = str(error) if isinstance(error, CollabError) else f"{type(error).__name__}: {error}"
-            return error_row(RunnerError(f"A worker on {host_name()} cannot start: {what}"))
+            return error_row(_unfit(what))
         return None
 
     async def work(self, order: int, conversation: str) -> str:
@@ -91,9 +91,9 @@ class Worker:
         self._job = loads(JOBS[setup.kind], setup.job)
         here = logs_of_users(self._job.spec)
         if others := [name for name, digest in setup.logs_of_users.items() if here.get(name) != digest]:
-            raise RunnerError(f"{others[0]} holds other chats there than where the command was typed.")
+            raise _unfit(f"{others[0]} holds other chats there than where the command was typed.")
         if (unfit := why_unfit(claims_of(self._job.spec, setup.cache), setup.claims, setup.cache)) is not None:
-            raise RunnerError(unfit)
+            raise _unfit(unfit)
 
         async def send(report: Report) -> Grant:
             while True:
@@ -132,3 +132,7 @@ class Worker:
         except Exception as error:
             return json.dumps([BROKEN, f"{type(error).__name__}: {error}"])
         return json.dumps([VALUE, outcome])
+
+
+def _unfit(what: str) -> RunnerError:
+    return RunnerError(f"A worker on {host_name()} cannot start: {what}")
