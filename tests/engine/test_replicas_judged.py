@@ -75,14 +75,14 @@ def is_json(reply: ChatReply) -> None:
 
 
 class Time:
-    """A clock that sleeping moves."""
+    """A clock that sleeping moves, not before what is on its way over loopback has had time to arrive."""
 
     def __init__(self) -> None:
         self.now = 0.0
 
     async def sleep(self, seconds: float) -> None:
         until = self.now + seconds
-        await asyncio.sleep(0)
+        await asyncio.sleep(0.01)
         self.now = max(self.now, until)
 
     def engine(self, **options) -> Engine:
