@@ -103,7 +103,10 @@ def in_small(part: Part) -> Part:
         rate=3e-3,
         openings=6,
         evaluated=3,
-        rounds=("--candidates", "3", "--window", "1", "--epochs", "1", "--eval-fraction", "0"),
+        rounds=(
+            *("--candidates", "3", "--window", "1", "--min-confidence", "0", "--min-margin", "0"),
+            *("--epochs", "1", "--eval-fraction", "0"),
+        ),
         grpo=("--candidates", "2", "--batch-size", "4", "--max-steps", "1", "--window", "1"),
     )
 
