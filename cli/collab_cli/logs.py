@@ -11,8 +11,8 @@ from collab_cli.failures import finish, no_result
 from collab_cli.logs_personas import personas
 from collab_cli.logs_view import STORES, list_, show
 from collab_cli.options import CACHE_PLACE, LIMIT, LOG_FORMAT, LOGS
-from collab_cli.params import OUTPUT, Group, Number, option
-from collab_cli.paths import WrittenPath, just
+from collab_cli.params import Group, Number, option, rows_output
+from collab_cli.paths import WrittenPath
 from collab_cli.run import named
 from collab_cli.terminal import Problems, note, printable
 from collab_cli.units import of
@@ -81,16 +81,7 @@ def import_(logs: tuple[str, ...], store: Path, log_format: str | None, limit: i
 
 @logs.command()
 @click.argument("stores", nargs=-1, required=True, metavar="STORE...", type=STORES)
-@option(
-    "--output",
-    "-o",
-    type=WrittenPath(files=just, path_type=str, allow_dash=True),
-    default="-",
-    show_default=True,
-    metavar="FILE",
-    group=OUTPUT,
-    help="File for the rows; - is stdout.",
-)
+@rows_output("the rows")
 @option(
     "--format", type=click.Choice(list(CHAT_WRITERS)), default="collab", show_default=True, help="The kind of rows."
 )

@@ -7,8 +7,7 @@ import click
 
 from collab_cli.failures import finish, no_result
 from collab_cli.options import CACHE_OPTIONS, DEFAULT_MODEL, DRY_RUN, LIMITS, LOGS, READING, Work, run_options
-from collab_cli.params import OUTPUT, Command, option
-from collab_cli.paths import WrittenPath, just
+from collab_cli.params import Command, rows_output
 from collab_cli.progress import Progress, shown
 from collab_cli.run import end_dry_run, named
 from collab_cli.setup import open_engine
@@ -27,16 +26,7 @@ from collab_sdk.types import Persona
 
 @click.command(cls=Command)
 @LOGS
-@option(
-    "--output",
-    "-o",
-    type=WrittenPath(files=just, path_type=str, allow_dash=True),
-    default="-",
-    show_default=True,
-    metavar="FILE",
-    group=OUTPUT,
-    help="File for the personas, one a line; - is stdout.",
-)
+@rows_output("the personas, one a line")
 @run_options(*READING, *DEFAULT_MODEL, *LIMITS, DRY_RUN, *CACHE_OPTIONS)
 def personas(logs: tuple[str, ...], output: str, spec: RunSpec, work: Work) -> None:
     """Describe the users of logged chats as personas, for --persona.

@@ -241,6 +241,20 @@ def option(*names: str, cls: type[Option] = Option, **attributes: Any) -> Decora
     return click.option(*names, cls=cls, envvar=envvar, **attributes)
 
 
+def rows_output(what: str) -> Decorator:
+    """Where rows go: to a file, or else to stdout."""
+    return option(
+        "--output",
+        "-o",
+        type=paths.WrittenPath(files=paths.just, path_type=str, allow_dash=True),
+        default="-",
+        show_default=True,
+        metavar="FILE",
+        group=OUTPUT,
+        help=f"File for {what}; - is stdout.",
+    )
+
+
 class Command(paths.GuardedCommand):
     """A command that shows its options under headings, and takes `--config FILE`."""
 

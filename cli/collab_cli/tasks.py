@@ -7,8 +7,7 @@ import click
 
 from collab_cli.failures import finish
 from collab_cli.options import CACHE_OPTIONS, DRY_RUN, LIMITS, NO_MODEL, ROLES, Work, declared_options, run_options
-from collab_cli.params import OUTPUT, Group, TaskName, option
-from collab_cli.paths import WrittenPath, just
+from collab_cli.params import OUTPUT, Group, TaskName, option, rows_output
 from collab_cli.progress import Progress, shown
 from collab_cli.row_options import ROW_OPTIONS, Rows, is_typed
 from collab_cli.setup import open_engine, prices_of, tools_part
@@ -48,16 +47,7 @@ def list_() -> None:
 
 @tasks.command()
 @click.argument("task", type=TaskName(), metavar="TASK")
-@option(
-    "--output",
-    "-o",
-    type=WrittenPath(files=just, path_type=str, allow_dash=True),
-    default="-",
-    show_default=True,
-    metavar="FILE",
-    group=OUTPUT,
-    help="File for the chats, as JSON lines; - is stdout.",
-)
+@rows_output("the chats, as JSON lines")
 @option(
     "--play",
     is_flag=True,
