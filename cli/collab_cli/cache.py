@@ -1,5 +1,6 @@
 """`collab cache`: the replies that are kept."""
 
+import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -17,7 +18,6 @@ from collab_sdk.cache import Contents, KeptCache, SharedCache, copy_cache, is_di
 from collab_sdk.errors import InputError, UsageError
 
 SECONDS_A_DAY = 86_400
-UNREADABLE = "`collab cache prune --unreadable` deletes them"
 DRY_RUN = option("--dry-run", is_flag=True, help="Only show what would be done.")
 YES = option("--yes", is_flag=True, help="Do not ask first; needed where there is no terminal to ask on.")
 
@@ -74,7 +74,8 @@ def prune(older_than: float | None, unreadable: bool, dry_run: bool, yes: bool, 
             what += f", {found.unreadable:,} unreadable and {stored.quarantined:,} moved aside"
         else:
             _show_unreadable(found, stored.quarantined)
-        if _is_agreed(what, stored.where, nothing=what == _replies(0), dry_run=dry_run, yes=yes):
+        nothing = not (found.matching or (unreadable and (found.unreadable or stored.quarantined)))
+        if _is_agreed(what, stored.where, nothing=nothing, dry_run=dry_run, yes=yes):
             deleted = replies.prune(age, unreadable=unreadable)
             count = deleted.matching + (deleted.unreadable + stored.quarantined if unreadable else 0)
             click.echo(f"Deleted {_replies(count)} from {stored.where}; {replies.stats().records:,} are left.")
@@ -163,8 +164,16 @@ def _is_agreed(what: str, where: str, *, nothing: bool, dry_run: bool, yes: bool
     if dry_run:
         click.echo(f"Would delete {what} from {where}.")
         return False
-    if not yes and not nothing:
-        click.confirm(f"Delete {what} from {where}? They would have to be paid for again.", abort=True, err=True)
+    if yes or nothing:
+        return True
+    try:
+        is_agreed = click.confirm(f"Delete {what} from {where}? They would have to be paid for again.", err=True)
+    except click.Abort:  # Ctrl-C, or nobody is there
+        if sys.stdin.isatty():
+            raise
+        raise UsageError("Nothing was deleted: there is no terminal to ask on, so say --yes.") from None
+    if not is_agreed:
+        raise click.Abort
     return True
 
 

@@ -20,7 +20,7 @@ _USER = rf"(?:{_SAFE}|{_ENCODED})*"
 _PASSWORD = rf"(?:{_SAFE}|:|{_ENCODED})*"
 _HOST = rf"(?:\[[0-9a-fA-F:.]+\]|(?:[\w.~-]|{_ENCODED})*)(?::\d{{0,5}})?"
 ADDRESS = re.compile(
-    rf"{URL.pattern}(?:{_USER}(?P<password>:{_PASSWORD})?@)?{_HOST}(?:,{_HOST})*(?:/[^\s@?#\\]*)?(?:\?[^\s@#\\]*)?",
+    rf"{URL.pattern}(?:{_USER}(?P<password>:{_PASSWORD})?@)?{_HOST}(?:,{_HOST})*(?:/[^\s\x00-\x1f\x7f@?#\\]*)?(?:\?[^\s\x00-\x1f\x7f@#\\]*)?",
     re.IGNORECASE | re.ASCII,
 )
 
@@ -38,7 +38,7 @@ def server_address(url: str, environ: Mapping[str, str], *, example: str = EXAMP
             "user or password, percent-encode what is neither letter nor digit (/ is %2F, # is %23, @ is %40), or "
             f"leave the password out and name a file that holds it in {VARIABLE}."
         )
-    if found["password"] is None and (path := environ.get(VARIABLE)):
+    if found["password"] in (None, ":") and (path := environ.get(VARIABLE)):
         url = _with_password(url, _password_in(path))
     remember_address(url)
     return Address(url)
@@ -54,7 +54,8 @@ def _is_split(url: str) -> bool:
 
 def _with_password(url: str, password: str) -> str:
     parts = urlsplit(url)
-    user, _, hosts = parts.netloc.rpartition("@")
+    credentials, _, hosts = parts.netloc.rpartition("@")
+    user = credentials.partition(":")[0]
     return urlunsplit(parts._replace(netloc=f"{user}:{quote(password, safe='')}@{hosts}"))
 
 

@@ -33,7 +33,7 @@ class KeyCheck:
         keys = rows.scan("")[0][:LOOKED_AT]
         found = [opened(self._signer, key, row) for key, row in zip(keys, rows.read(keys), strict=True) if row]
         foreign = found.count(Unreadable.FOREIGN)
-        if foreign and all(isinstance(row, Unreadable) for row in found):
+        if foreign:
             self._refuse(f"holds replies signed with another key: {foreign:,} of the first {len(found):,}")
 
     def _refuse(self, problem: str) -> None:

@@ -24,7 +24,7 @@ QUARANTINE = """
 for place = 2, #ARGV, 2 do
   local row = redis.call('HGET', KEYS[1], ARGV[place])
   if row and string.sub(row, 1, tonumber(ARGV[1])) == ARGV[place + 1] then
-    redis.call('HSET', KEYS[2], ARGV[place], row)
+    redis.call('HSET', KEYS[2], ARGV[place] .. ':' .. redis.sha1hex(row), row)
     redis.call('HDEL', KEYS[1], ARGV[place])
   end
 end

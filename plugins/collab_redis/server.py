@@ -34,6 +34,13 @@ class RedisServer:
         self._example = SENTINEL_EXAMPLE if self._asks_sentinels else EXAMPLE
         self._address = server_address(url, os.environ, example=self._example)
         self.where = self._address.shown
+        database = urlsplit(self._address.url).path.strip("/")
+        if self._asks_sentinels:
+            database = database.partition("/")[2]
+        if database and not (
+            database.isascii() and database.isdigit()
+        ):  # which redis-py takes for 0, or for some other
+            raise UsageError(f"The database in {self.where} is no number: write it like {self._example}.")
         self._replicas = Replicas(self.where)
 
     def connect(self) -> RedisRows:

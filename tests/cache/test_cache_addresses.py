@@ -112,6 +112,7 @@ def test_the_password_may_be_in_a_file(tmp_path):
         ("redis://h:1/0", "redis://:s3cret%2Fpass%3Aword@h:1/0"),
         ("postgresql://me@h/d?sslmode=require", "postgresql://me:s3cret%2Fpass%3Aword@h/d?sslmode=require"),
         ("redis://:own@h:1/0", "redis://:own@h:1/0"),
+        ("redis://me:@h:1/0", "redis://me:s3cret%2Fpass%3Aword@h:1/0"),
     ):
         address = server_address(url, environ)
         assert address.url == read
@@ -122,6 +123,19 @@ def test_the_password_may_be_in_a_file(tmp_path):
     file.unlink()
     with pytest.raises(UsageError, match=r"COLLAB_CACHE_PASSWORD_FILE names .*, which cannot be read: No such file"):
         server_address("redis://h", environ)
+
+
+@pytest.mark.usefixtures("key")
+@pytest.mark.parametrize("url", ["redis://h/cache", "redis://h/1/2", "redis+sentinel://h/main/cache"])
+def test_a_database_of_redis_that_is_no_number_is_refused(url):
+    with pytest.raises(UsageError, match=r"The database in .* is no number"):
+        open_cache(url)
+
+
+def test_an_address_with_control_characters_is_refused():
+    for url in ("redis://h/0\x1b[2J", "postgresql://h/d?options=\x00"):
+        with pytest.raises(UsageError, match="cannot be read"):
+            server_address(url, {})
 
 
 @pytest.mark.server

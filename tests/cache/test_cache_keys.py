@@ -97,6 +97,16 @@ def test_a_cache_of_an_earlier_version_is_taken_over_with_the_key_of_its_rows(pl
         place.open(secret=OTHER)
 
 
+def test_a_cache_of_an_earlier_version_with_rows_of_two_keys_is_opened_with_both(place):
+    put(place.open(), KEY, "paid")
+    put(place.open(secret=f"{OTHER},{HMAC_KEY}"), key_of("other"), "paid by another")
+    without_check_value(place)
+    for secret in (HMAC_KEY, OTHER):
+        with pytest.raises(CacheError, match=r"1 of the first 2; .* set both"):
+            place.open(secret=secret)
+    assert get(place.open(secret=f"{OTHER},{HMAC_KEY}"), KEY) == "paid"
+
+
 def test_stats_tell_apart_what_can_be_read_what_another_key_signed_and_what_is_damaged(place, tmp_path):
     cache = place.open()
     for name in ("good", "foreign", "cut", "aside"):
@@ -180,6 +190,11 @@ def test_a_destructive_command_shows_what_it_would_do_and_asks(place):
         asked = collab("cache", *command, "--cache", place.where, stdin="n\n")
         assert asked.exit_code == 1
         assert "Delete 1 reply from" in asked.stderr
+    nobody = collab("cache", "clear", "--cache", place.where, stdin="")
+    assert nobody.exit_code != 0
+    assert nobody.stderr.splitlines()[-1].endswith("Nothing was deleted: there is no terminal to ask on, so say --yes.")
+    nothing = collab("cache", "prune", "--unreadable", "--cache", place.where, stdin="")
+    assert "Deleted 0 replies" in nothing.stdout
     assert get(place.open(), KEY) == "paid"
     assert "Deleted 1 reply" in collab("cache", "clear", "--cache", place.where, stdin="y\n").stdout
 
