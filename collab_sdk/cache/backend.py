@@ -59,7 +59,8 @@ class SharedRows(Protocol):
     def replace(self, rows: Mapping[str, tuple[bytes, bytes]]) -> None:
         """Write the second row of each in the place of the first, if that is still there."""
 
-    def delete(self, keys: Sequence[str]) -> int: ...
+    def delete(self, rows: Mapping[str, bytes]) -> None:
+        """Delete rows, if they are still as they were `read`."""
 
     def quarantined(self) -> int:
         """How many rows were moved aside."""

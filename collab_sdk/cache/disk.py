@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, closing
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
@@ -39,6 +40,8 @@ FULL = 2
 PATIENCE = 60.0
 """Seconds to wait for another process's lock."""
 DIGEST_BYTES = 16
+PAGE = 500
+"""Records that are looked at in one step."""
 WAY_OUT = "choose another with --cache-dir (cache=)"
 
 
@@ -167,11 +170,22 @@ class DiskCache:
         return self._walk(lambda row: True, delete=not dry_run)
 
     def _walk(self, is_wanted: Callable[[Row], bool], *, also: Collection[Unreadable] = (), delete: bool) -> Contents:
-        walk = Walk(is_wanted, also)
-        picked = [key for key in self._rows if (row := self._row(key)) is not None and walk.pick({key: row})]
-        for key in picked if delete else ():
-            self._patiently(partial(self._rows.delete, key))
+        walk, keys = Walk(is_wanted, also), iter(self._rows)
+        while page := [*islice(keys, PAGE)]:
+            if delete:
+                self._patiently(partial(self._delete, page, walk))
+            else:
+                walk.pick(self._patiently(partial(self._found, page), done="read"))
         return walk.contents
+
+    def _delete(self, keys: list[str], walk: Walk) -> None:
+        """In one step with reading them: what somebody has paid for in between must stay."""
+        with self._rows.transact():
+            for key in walk.pick(self._found(keys)):
+                self._rows.delete(key)
+
+    def _found(self, keys: list[str]) -> dict[str, Row | Unreadable]:
+        return {key: row for key in keys if (row := self._opened(key)) is not None}
 
     def _compact(self) -> None:
         """Rewrite the file without what was deleted, and empty the log of changes, which still holds it."""

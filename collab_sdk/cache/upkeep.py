@@ -29,8 +29,8 @@ class Upkeep:
         walk = Walk(is_wanted, also)
         for page in self._pages():
             picked = walk.pick({key: opened(self._signer, key, signed) for key, signed in page.items()})
-            if delete and picked:
-                self._connection.ask(partial(_delete, picked))
+            if delete and picked:  # and not what somebody has put in the place of one since
+                self._connection.ask(partial(_delete, {key: page[key] for key in picked}))
         return walk.contents
 
     def reseal(self, *, dry_run: bool) -> Contents:
@@ -84,8 +84,8 @@ def _scan(after: str, rows: SharedRows) -> tuple[list[str], str]:
     return rows.scan(after)
 
 
-def _delete(keys: list[str], rows: SharedRows) -> int:
-    return rows.delete(keys)
+def _delete(seen: dict[str, bytes], rows: SharedRows) -> None:
+    rows.delete(seen)
 
 
 def _replace(anew: dict[str, tuple[bytes, bytes]], rows: SharedRows) -> None:

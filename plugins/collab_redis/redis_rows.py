@@ -93,9 +93,8 @@ class RedisRows:
         triples = [part for key, (old, new) in rows.items() for part in (key, old, new)]
         self._run("REPLACE", [REPLIES], [LARGEST + 1, *triples])
 
-    def delete(self, keys: Sequence[str]) -> int:
-        with explained(self._address):
-            return int(self._client.hdel(REPLIES, *keys)) if keys else 0
+    def delete(self, rows: Mapping[str, bytes]) -> None:
+        self._run("DELETE", [REPLIES], [LARGEST + 1, *_flat(rows)])
 
     def quarantined(self) -> int:
         with explained(self._address):

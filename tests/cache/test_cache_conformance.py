@@ -11,6 +11,7 @@ from support.caches import REQUEST, SERVED, Place, get, key_of, place_of, put
 
 from collab_sdk import ChatReply
 from collab_sdk.cache import Contents, forget
+from collab_sdk.cache.disk import DiskCache
 from collab_sdk.cache.open import copy_cache
 
 KINDS = ["disk", *SERVED]
@@ -254,6 +255,23 @@ def test_what_somebody_said_is_forgotten_and_what_others_said_is_kept(place):
     assert [get(cache, key_of(name)) for name in gone] == [None, None]
     assert [get(cache, key_of(name)) for name in kept] == list(kept.values())
     assert forget(cache, ["thanks", "hi"]) == Contents()
+
+
+def test_a_reply_that_is_paid_for_while_damaged_ones_are_deleted_stays(place):
+    cache, other = place.open(), place.open()
+    put(cache, KEY, "1")
+    place.write(KEY, b"junk")
+    put(cache, key_of("good"), "which the walk comes by, too")
+    paying = threading.Thread(target=put, args=(other, KEY, "paid for again"))
+
+    def is_unwanted(row: object) -> bool:
+        paying.start()
+        paying.join(0.3 if isinstance(cache, DiskCache) else None)  # a directory lets nobody in between
+        return False
+
+    assert cache.forget(is_unwanted) == Contents(others=1, damaged=1)
+    paying.join()
+    assert get(cache, KEY) == "paid for again"
 
 
 @pytest.mark.parametrize("target", KINDS)
