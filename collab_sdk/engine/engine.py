@@ -33,8 +33,10 @@ from collab_sdk.errors import (
     CacheError,
     CollabError,
     EmptyReplyError,
+    EndpointError,
     ModelCallError,
     ParameterRefusedError,
+    SampleError,
     TimedOutError,
     TruncatedReplyError,
 )
@@ -257,7 +259,7 @@ class Engine:
 
         async def ask(besides: Collection[Endpoint]) -> None:
             async with replicas.turn(request, order, besides) as (endpoint, replica):
-                with suppress_errors(CollabError):  # the others are heard all the same
+                with suppress_errors(SampleError, EndpointError):  # the others are heard all the same
                     reply = await self._try(endpoint, replica, request, SharedCall())
                     heard.append((endpoint, _taken(reply, replica.name, request, is_first=True)))
 

@@ -15,7 +15,7 @@ from support.openai_replies import chat_completion
 from support.server import LoopbackServer
 
 from collab_sdk import ChatReply, ChatRequest, Engine, Message, as_chat_model
-from collab_sdk.errors import EmptyReplyError, EndpointError, SampleError
+from collab_sdk.errors import BudgetError, EmptyReplyError, EndpointError, SampleError
 from collab_sdk.models.base import CallRole
 from collab_sdk.spec import Limits
 
@@ -287,6 +287,11 @@ def test_a_parameter_is_not_given_up_while_one_that_took_it_rests():
         replies = well_then_at_once(model_at(one, two), time, range(10, 30))
         assert all("response_format" in request.body for each in (one, two) for request in each.requests)
     assert [reply.content for reply in replies] == right(range(10, 30))
+
+
+def test_a_budget_that_is_spent_before_all_are_heard_ends_the_run_without_a_vote():
+    with server(says("y")) as one, server(says("z")) as two, pytest.raises(BudgetError, match="1 calls"):
+        asyncio.run(Engine(limits=Limits(max_calls=1)).call(model_at(one, two), ask(1)))
 
 
 @pytest.mark.filterwarnings("ignore:.*not answered yet")
