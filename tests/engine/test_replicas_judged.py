@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.cli import collab, write_chats
-from support.faults import CONTEXT_WINDOW, SERVER_ERROR, Fault, always, content
+from support.faults import BAD_KEY, CONTEXT_WINDOW, SERVER_ERROR, Fault, always, content
 from support.openai_replies import chat_completion
 from support.server import LoopbackServer
 
@@ -161,6 +161,25 @@ def test_one_that_answers_well_again_takes_its_share_after_a_single_call():
     assert (rested, tried) == (0, 1)
     assert last > 10
     assert len(told) == 1
+
+
+@pytest.mark.filterwarnings("ignore:.*is left out")
+def test_a_failure_counts_once_for_how_long_a_replica_rests():
+    time, faults = Time(), [BAD_KEY, SERVER_ERROR]
+
+    async def main(model, engine: Engine) -> list[int]:
+        counts = []
+        for seconds in (0, 61, 64):
+            time.now = float(seconds)
+            for number in range(12):
+                await aanswers(model, [100 * seconds + number], engine)
+            counts.append(one.count)
+        return counts
+
+    with server(lambda number, body: faults[number] if number < 2 else None) as one, server() as two:
+        *failed, well = asyncio.run(main(model_at(one, two), time.engine()))
+    assert failed == [1, 2], "it is not asked again while it rests"
+    assert well > 2, "its second failure in a row is a rest of 2 s, and not the third, of 4 s"
 
 
 def test_where_all_answer_with_nothing_it_is_the_model_and_nobody_is_left_out():
