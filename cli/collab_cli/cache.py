@@ -68,16 +68,17 @@ def prune(older_than: float | None, unreadable: bool, dry_run: bool, yes: bool, 
         raise click.UsageError("Say what goes: --older-than or --unreadable.")
     age = None if older_than is None else older_than * SECONDS_A_DAY
     with _opened(cache) as replies:
-        stored, found = replies.stats(), replies.prune(age, unreadable=unreadable, dry_run=True)
+        stored, now = replies.stats(), replies.now()
+        found = replies.prune(age, now=now, unreadable=unreadable, dry_run=True)
         what = _replies(found.matching)
         if unreadable:
-            what += f", {found.unreadable:,} unreadable and {stored.quarantined:,} moved aside"
+            what += f", {found.unreadable:,} unreadable and {found.aside:,} moved aside"
         else:
             _show_unreadable(found, stored.quarantined)
-        nothing = not (found.matching or (unreadable and (found.unreadable or stored.quarantined)))
+        nothing = not (found.matching or (unreadable and (found.unreadable or found.aside)))
         if _is_agreed(what, stored.where, nothing=nothing, dry_run=dry_run, yes=yes):
-            deleted = replies.prune(age, unreadable=unreadable)
-            count = deleted.matching + (deleted.unreadable + stored.quarantined if unreadable else 0)
+            deleted = replies.prune(age, now=now, unreadable=unreadable)
+            count = deleted.matching + (deleted.unreadable + deleted.aside if unreadable else 0)
             click.echo(f"Deleted {_replies(count)} from {stored.where}; {replies.stats().records:,} are left.")
 
 
@@ -164,7 +165,10 @@ def _is_agreed(what: str, where: str, *, nothing: bool, dry_run: bool, yes: bool
     if dry_run:
         click.echo(f"Would delete {what} from {where}.")
         return False
-    if yes or nothing:
+    if nothing:
+        click.echo(f"Deleted 0 replies from {where}: there are none of that kind.")
+        return False
+    if yes:
         return True
     try:
         is_agreed = click.confirm(f"Delete {what} from {where}? They would have to be paid for again.", err=True)

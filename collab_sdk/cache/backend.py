@@ -65,7 +65,8 @@ class SharedRows(Protocol):
     def quarantined(self) -> int:
         """How many rows were moved aside."""
 
-    def clear_quarantine(self) -> None: ...
+    def clear_quarantine(self) -> int:
+        """Delete what was moved aside; how many rows that were."""
 
     def size(self) -> tuple[int, int]:
         """How many rows, and their bytes at the server."""

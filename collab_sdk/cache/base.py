@@ -42,8 +42,13 @@ class KeptCache(Cache, Protocol):
     def add(self, rows: Mapping[str, Row]) -> int:
         """Keep rows of another cache where the key is not taken; returns how many were."""
 
-    def prune(self, older_than: float | None, *, unreadable: bool = False, dry_run: bool = False) -> Contents:
-        """Delete records written more than `older_than` seconds ago, by the cache's own clock.
+    def now(self) -> float:
+        """The time by the cache's own clock, in seconds since 1970."""
+
+    def prune(
+        self, older_than: float | None, *, now: float | None = None, unreadable: bool = False, dry_run: bool = False
+    ) -> Contents:
+        """Delete records written more than `older_than` seconds before `now`, by the cache's own clock.
 
         With `unreadable`, also what cannot be read, and what was moved aside as that; it is kept otherwise. With
         `dry_run` nothing is deleted, and only counted.

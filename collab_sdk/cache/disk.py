@@ -155,8 +155,13 @@ class DiskCache:
     def add(self, rows: Mapping[str, Row]) -> int:
         return self._commit(list(rows.items())).count(None)
 
-    def prune(self, older_than: float | None, *, unreadable: bool = False, dry_run: bool = False) -> Contents:
-        limit = -math.inf if older_than is None else self._clock() - older_than
+    def now(self) -> float:
+        return self._clock()
+
+    def prune(
+        self, older_than: float | None, *, now: float | None = None, unreadable: bool = False, dry_run: bool = False
+    ) -> Contents:
+        limit = -math.inf if older_than is None else (self.now() if now is None else now) - older_than
         return self._walk(
             lambda row: written_in(row) < limit, also=tuple(Unreadable) if unreadable else (), delete=not dry_run
         )

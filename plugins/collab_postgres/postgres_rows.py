@@ -130,9 +130,9 @@ class PostgresRows:
             [(count,)] = self._fetch("SELECT count(*) FROM collab_quarantine")
         return int(count)
 
-    def clear_quarantine(self) -> None:
+    def clear_quarantine(self) -> int:
         with self._unhurried():
-            self._change("DELETE FROM collab_quarantine")
+            return self._change("DELETE FROM collab_quarantine")
 
     def rights(self) -> str:
         [(user, is_super)] = self._fetch("SELECT current_user, rolsuper FROM pg_roles WHERE rolname = current_user")

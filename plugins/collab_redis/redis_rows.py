@@ -100,9 +100,8 @@ class RedisRows:
         with explained(self._address):
             return int(self._client.hlen(QUARANTINE))
 
-    def clear_quarantine(self) -> None:
-        with explained(self._address):
-            self._client.unlink(QUARANTINE)
+    def clear_quarantine(self) -> int:
+        return int(self._run("CLEAR", [QUARANTINE], []))
 
     def size(self) -> tuple[int, int]:
         with explained(self._address):

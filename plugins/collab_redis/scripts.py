@@ -41,6 +41,13 @@ end
 """
 """KEYS: replies. ARGV: a size, then key and row by turns."""
 
+CLEAR = """
+local count = redis.call('HLEN', KEYS[1])
+redis.call('UNLINK', KEYS[1])
+return count
+"""
+"""KEYS: a hash. Returns how many fields it had."""
+
 REPLACE = """
 for place = 2, #ARGV, 3 do
   local row = redis.call('HGET', KEYS[1], ARGV[place])

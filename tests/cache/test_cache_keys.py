@@ -7,7 +7,7 @@ from support.caches import HMAC_KEY, REQUEST, SERVED, PostgresPlace, get, key_of
 from support.cli import collab, write_chats
 
 from collab_sdk import ChatReply
-from collab_sdk.cache import Contents, key_check_value
+from collab_sdk.cache import Contents, SharedCache, key_check_value
 from collab_sdk.cache.record import row_of
 from collab_sdk.cache.signing import Signer
 from collab_sdk.errors import CacheError
@@ -197,6 +197,38 @@ def test_a_destructive_command_shows_what_it_would_do_and_asks(place):
     assert "Deleted 0 replies" in nothing.stdout
     assert get(place.open(), KEY) == "paid"
     assert "Deleted 1 reply" in collab("cache", "clear", "--cache", place.where, stdin="y\n").stdout
+
+
+def test_what_has_become_old_since_the_question_was_asked_is_not_deleted(place, monkeypatch):
+    put(place.open(clock=lambda: 1000.0), key_of("old"), "paid long ago")
+    put(place.open(), KEY, "paid just now")
+    days, now = 0, SharedCache.now
+    monkeypatch.setattr(SharedCache, "now", lambda self: now(self) + 86_400 * days)
+
+    def confirm(question: str, **options: object) -> bool:
+        nonlocal days
+        assert "Delete 1 reply from" in question
+        days = 10
+        return True
+
+    monkeypatch.setattr("collab_cli.cache.click.confirm", confirm)
+    assert "Deleted 1 reply" in collab("cache", "prune", "--older-than", "5", "--cache", place.where).stdout
+    days = 0
+    assert get(place.open(), KEY) == "paid just now"
+
+
+def test_where_there_is_nothing_to_delete_nothing_is_deleted_unasked(place, monkeypatch):
+    put(place.open(), KEY, "paid")
+    prune = SharedCache.prune
+
+    def only_looks(self, *arguments: object, **options: object) -> Contents:
+        assert options["dry_run"]
+        return prune(self, *arguments, **options)
+
+    monkeypatch.setattr(SharedCache, "prune", only_looks)
+    nothing = collab("cache", "prune", "--older-than", "5", "--cache", place.where)
+    assert nothing.exit_code == 0
+    assert "Deleted 0 replies from" in nothing.stdout
 
 
 def test_the_age_of_a_reply_is_by_the_clock_of_the_server(place, monkeypatch):
