@@ -114,10 +114,10 @@ def copy(source: str, target: str) -> None:
     if is_directory(source) and not Path(source).is_dir():
         raise InputError("there is no cache", where=source)
     with closing(open_cache(source)) as replies, closing(open_cache(target)) as copies:
-        read, added = copy_cache(replies, copies)
+        read, added, unreadable = copy_cache(replies, copies)
         click.echo(f"Copied {added:,} of {_replies(read)} from {replies.stats().where} to {copies.stats().where}.")
-        if (left := replies.stats().records - read) > 0:
-            note(f"{_replies(left)} could not be read, and stay where they are: `collab cache stats` says why.")
+        if unreadable:
+            note(f"{_replies(unreadable)} could not be read, and stay where they are: `collab cache stats` says why.")
             raise click.exceptions.Exit(ExitCode.SOME_FAILED)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any, Protocol
 
-from collab_sdk.cache.contents import CacheStats, Contents
+from collab_sdk.cache.contents import CacheStats, Contents, Unreadable
 from collab_sdk.cache.record import Row
 from collab_sdk.models.base import ChatReply
 
@@ -36,8 +36,8 @@ class KeptCache(Cache, Protocol):
     def inspect(self) -> Contents:
         """Read all records: how many can be read, and why others cannot."""
 
-    def rows(self) -> Iterator[tuple[str, Row]]:
-        """All that can be read, by key."""
+    def rows(self) -> Iterator[tuple[str, Row | Unreadable]]:
+        """All records by key; of those that cannot be read, why."""
 
     def add(self, rows: Mapping[str, Row]) -> int:
         """Keep rows of another cache where the key is not taken; returns how many were."""

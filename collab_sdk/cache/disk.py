@@ -103,14 +103,11 @@ class DiskCache:
             self._rows.set(key, row)
         return there
 
-    def _row(self, key: str) -> Row | Unreadable | None:
-        """None where there is none."""
-        return self._patiently(partial(self._opened, key), done="read")
-
     def _readable(self, key: str) -> Row | None:
         return None if isinstance(row := self._opened(key), Unreadable) else row
 
     def _opened(self, key: str) -> Row | Unreadable | None:
+        """None where there is none."""
         try:
             row: Row | None = self._rows.get(key)
             if row is not None:
@@ -146,11 +143,9 @@ class DiskCache:
     def inspect(self) -> Contents:
         return self.clear(dry_run=True)
 
-    def rows(self) -> Iterator[tuple[str, Row]]:
-        for key in self._rows:
-            row = self._row(key)
-            if row is not None and not isinstance(row, Unreadable):
-                yield key, row
+    def rows(self) -> Iterator[tuple[str, Row | Unreadable]]:
+        for page in self._pages():
+            yield from self._patiently(partial(self._found, page), done="read").items()
 
     def add(self, rows: Mapping[str, Row]) -> int:
         return self._commit(list(rows.items())).count(None)
@@ -175,8 +170,8 @@ class DiskCache:
         return self._walk(lambda row: True, delete=not dry_run)
 
     def _walk(self, is_wanted: Callable[[Row], bool], *, also: Collection[Unreadable] = (), delete: bool) -> Contents:
-        walk, keys = Walk(is_wanted, also), iter(self._rows)
-        while page := [*islice(keys, PAGE)]:
+        walk = Walk(is_wanted, also)
+        for page in self._pages():
             if delete:
                 self._patiently(partial(self._delete, page, walk))
             else:
@@ -188,6 +183,11 @@ class DiskCache:
         with self._rows.transact():
             for key in walk.pick(self._found(keys)):
                 self._rows.delete(key)
+
+    def _pages(self) -> Iterator[list[str]]:
+        keys = iter(self._rows)
+        while page := [*islice(keys, PAGE)]:
+            yield page
 
     def _found(self, keys: list[str]) -> dict[str, Row | Unreadable]:
         return {key: row for key in keys if (row := self._opened(key)) is not None}

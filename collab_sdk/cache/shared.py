@@ -232,7 +232,7 @@ class SharedCache:
     def inspect(self) -> Contents:
         return self.clear(dry_run=True)
 
-    def rows(self) -> Iterator[tuple[str, Row]]:
+    def rows(self) -> Iterator[tuple[str, Row | Unreadable]]:
         return self._upkeep.rows()
 
     def add(self, rows: Mapping[str, Row]) -> int:

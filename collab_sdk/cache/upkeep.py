@@ -1,6 +1,6 @@
 """Looking after the rows of a shared cache: counting them, deleting them, signing them anew."""
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import partial
 
 from collab_sdk.cache.backend import SharedRows
@@ -18,17 +18,15 @@ class Upkeep:
         self._connection = connection
         self._signer = signer
 
-    def rows(self) -> Iterator[tuple[str, Row]]:
+    def rows(self) -> Iterator[tuple[str, Row | Unreadable]]:
         for page in self._pages():
-            for key, signed in page.items():
-                if not isinstance(row := opened(self._signer, key, signed), Unreadable):
-                    yield key, row
+            yield from self._opened(page).items()
 
     def walk(self, is_wanted: Callable[[Row], bool], *, also: Collection[Unreadable] = (), delete: bool) -> Contents:
         """Counts what there is. With `delete`, what is wanted goes, and unreadable rows of the kinds `also`."""
         walk = Walk(is_wanted, also)
         for page in self._pages():
-            picked = walk.pick({key: opened(self._signer, key, signed) for key, signed in page.items()})
+            picked = walk.pick(self._opened(page))
             if delete and picked:  # and not what somebody has put in the place of one since
                 self._connection.ask(partial(_delete, {key: page[key] for key in picked}))
         return walk.contents
@@ -49,6 +47,9 @@ class Upkeep:
     def _current(self, key: str, signed: bytes, row: Row | Unreadable) -> Row | Unreadable:
         is_current = not isinstance(row, Unreadable) and self._signer.is_current(key, signed)
         return CURRENT if is_current else row
+
+    def _opened(self, page: Mapping[str, bytes]) -> dict[str, Row | Unreadable]:
+        return {key: opened(self._signer, key, signed) for key, signed in page.items()}
 
     def _pages(self) -> Iterator[dict[str, bytes]]:
         keys, after = self._connection.ask(lambda rows: rows.scan(""))
