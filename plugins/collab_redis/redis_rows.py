@@ -28,6 +28,8 @@ class RedisRows:
         self._address = address
         self._syncs = syncs
         self._replicas = replicas
+        self._scanned: set[int] = set()
+        """Hashes of the keys that a scan has come by: Redis gives some twice while its hash shrinks."""
         self._scripts = {name: client.register_script(text) for name, text in vars(scripts).items() if name.isupper()}
 
     def time(self) -> float:
@@ -86,8 +88,16 @@ class RedisRows:
         self._run("UNLOCK", [LEASE + key for key in keys], [owner])
 
     def scan(self, after: str) -> tuple[list[str], str]:
-        cursor, keys = self._run("SCAN", [REPLIES], [after or "0", PAGE])
-        return [key.decode("utf-8", "replace") for key in keys], "" if cursor == b"0" else cursor.decode()
+        if not after:
+            self._scanned.clear()
+        cursor, found = self._run("SCAN", [REPLIES], [after or "0", PAGE])
+        keys = [key.decode("utf-8", "replace") for key in found]
+        fresh = [key for key in dict.fromkeys(keys) if hash(key) not in self._scanned]
+        self._scanned |= {hash(key) for key in fresh}
+        if cursor == b"0":
+            self._scanned.clear()
+            return fresh, ""
+        return fresh, cursor.decode()
 
     def replace(self, rows: Mapping[str, tuple[bytes, bytes]]) -> None:
         triples = [part for key, (old, new) in rows.items() for part in (key, old, new)]

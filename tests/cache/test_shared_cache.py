@@ -121,6 +121,17 @@ def test_a_lease_whose_time_is_up_goes_to_the_next_and_is_not_given_up_by_its_ol
     place.close()
 
 
+@pytest.mark.server
+def test_a_key_that_redis_scans_twice_comes_once(redis_server, monkeypatch):
+    """It may while a hash shrinks."""
+    rows = RedisServer(redis_server.url).connect()
+    pages = [(b"7", [b"a", b"b"]), (b"0", [b"b", b"c"])]
+    monkeypatch.setattr(rows, "_run", lambda script, keys, arguments: pages[arguments[0] != "0"])
+    for _ in range(2):
+        assert [rows.scan(""), rows.scan("7")] == [(["a", "b"], "7"), (["c"], "")]
+    rows.close()
+
+
 def test_what_was_acknowledged_survives_a_kill_and_what_was_on_its_way_is_kept_after_it(own):
     cache = own.open()
     acknowledged = [key_of(number) for number in range(30)]
