@@ -1,10 +1,11 @@
 """The rows of a shared cache as the fields of one hash, which knows its own length and goes in one step."""
 
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from collab_redis import scripts
-from collab_redis.redis_errors import LEAST_RIGHTS, explained, load_redis
+from collab_redis.redis_errors import LEAST_RIGHTS, check_eviction, explained, load_redis
 from collab_redis.replicas import WAIT_MS, Replicas
 from collab_sdk.cache import LARGEST
 from collab_sdk.secrets import Address
@@ -15,6 +16,8 @@ LEASE_MS = 10_000
 """After which the lease of a killed process is free."""
 PAGE = 500
 SYNC_MS = 20_000
+LOOK_EVERY = 30.0
+"""Seconds between two looks at what the server would do if its memory were full."""
 
 
 class RedisRows:
@@ -28,6 +31,7 @@ class RedisRows:
         self._address = address
         self._syncs = syncs
         self._replicas = replicas
+        self._look_at = time.monotonic() + LOOK_EVERY
         self._scanned: set[int] = set()
         """Hashes of the keys that a scan has come by: Redis gives some twice while its hash shrinks."""
         self._scripts = {name: client.register_script(text) for name, text in vars(scripts).items() if name.isupper()}
@@ -53,6 +57,7 @@ class RedisRows:
         if self._syncs:
             self._sync()
         self._reach_replicas()
+        self._check_eviction()
         return there
 
     def _sync(self) -> None:
@@ -72,6 +77,13 @@ class RedisRows:
             self._replicas.reached()
         else:
             self._replicas.missed()
+
+    def _check_eviction(self) -> None:
+        """Raises CacheError where eviction was switched on since: all rows are one key, and would go as a whole."""
+        if time.monotonic() >= self._look_at:
+            self._look_at = time.monotonic() + LOOK_EVERY
+            with explained(self._address):
+                check_eviction(self._client.info("memory"), self._address.shown)
 
     def quarantine(self, rows: Mapping[str, bytes]) -> None:
         self._run("QUARANTINE", [REPLIES, QUARANTINE], [LARGEST + 1, *_flat(rows)])

@@ -366,6 +366,21 @@ def test_a_redis_that_evicts_is_refused(redis_server):
 
 
 @pytest.mark.server
+def test_a_redis_that_is_told_to_evict_ends_the_run(redis_server, monkeypatch):
+    monkeypatch.setattr("collab_redis.redis_rows.LOOK_EVERY", 0.0)
+    place = RedisPlace(redis_server)
+    cache = place.open()
+    put(cache, KEY, "kept")
+    with redis_server.client() as client:
+        client.config_set("maxmemory-policy", "allkeys-lru")
+        with pytest.raises(CacheError, match="would throw away what was paid for: its maxmemory-policy is allkeys-lru"):
+            put(cache, key_of("next"), "kept, too")
+        client.config_set("maxmemory-policy", "noeviction")
+    assert get(place.open(), key_of("next")) == "kept, too"
+    place.close()
+
+
+@pytest.mark.server
 def test_a_redis_that_is_full_keeps_what_it_has_and_says_so(redis_server):
     place = RedisPlace(redis_server)
     cache = place.open()
