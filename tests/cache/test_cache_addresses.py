@@ -104,6 +104,13 @@ def test_a_cache_is_named_without_its_password(tmp_path):
     assert shown_place(str(tmp_path)) == str(tmp_path)
 
 
+def test_a_password_in_a_query_is_kept_out_of_what_clients_say_however_its_name_is_written():
+    address = server_address("postgresql://h/d?pass%77ord=s3cret%2Fword&application_name=mine", {})
+    said = address.said(ValueError("s3cret%2Fword is s3cret/word, for mine"))
+    assert said == "[secret] is [secret], for mine"
+    assert "s3cret" not in address.shown
+
+
 def test_the_password_may_be_in_a_file(tmp_path):
     file = tmp_path / "password"
     file.write_text("s3cret/pass:word\n")
