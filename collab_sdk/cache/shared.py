@@ -85,7 +85,7 @@ class SharedCache:
         self._check_key = KeyCheck(signer, server.where)
         self._any_key = any_key
         self._clock_start = 0.0
-        """What the server's clock showed when monotonic() was 0."""
+        """What the server's clock showed when `uptime` was 0."""
         self._looking = Connection(server, patience=patience, greeting=self._greet)
         self._writing = Connection(server, patience=patience, greeting=self._greet)
         self._leasing = Connection(server, patience=patience, greeting=self._keep)
@@ -201,16 +201,16 @@ class SharedCache:
     def _greet(self, rows: SharedRows) -> None:
         if not self._any_key:
             self._check_key(rows)
-        self._clock_start = rows.time() - time.monotonic()
+        self._clock_start = rows.time() - uptime()
 
     def now(self) -> float:
-        return self._clock_start + time.monotonic() if self._clock is None else self._clock()
+        return self._clock_start + uptime() if self._clock is None else self._clock()
 
     def _clock_warning(self) -> Iterator[str]:
         if self._clock is None and abs(ahead := time.time() - self.now()) > ODD_CLOCK:
             direction = "ahead of" if ahead > 0 else "behind"
             yield (
-                f"has another clock: this machine's is {abs(ahead) / 3600:,.0f} hours {direction} it. Ages go by the "
+                f"has another clock: this machine's is {abs(ahead) / 3600:,.0f} hours {direction} it. Ages follow the "
                 "server's; set this one right"
             )
 
@@ -270,3 +270,9 @@ class SharedCache:
 
 def _add(signed: Mapping[str, bytes], rows: SharedRows) -> list[bytes | None]:
     return rows.add(signed)
+
+
+def uptime() -> float:
+    """Seconds by a clock that nobody sets and, where there is one, that goes on while the machine sleeps."""
+    clock = getattr(time, "CLOCK_BOOTTIME", None)  # Linux
+    return time.monotonic() if clock is None else time.clock_gettime(clock)

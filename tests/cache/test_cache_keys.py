@@ -245,6 +245,15 @@ def test_the_age_of_a_reply_is_by_the_clock_of_the_server(place, monkeypatch):
     assert place.open().prune(older_than=-60) == Contents(matching=2)
 
 
+@pytest.mark.skipif(not hasattr(time, "CLOCK_BOOTTIME"), reason="no clock here goes on while the machine sleeps")
+def test_a_reply_that_is_kept_after_the_machine_slept_is_not_written_as_older(place, monkeypatch):
+    cache, awake = place.open(), time.clock_gettime
+    monkeypatch.setattr("collab_sdk.cache.shared.time.clock_gettime", lambda clock: awake(clock) + 3600)
+    put(cache, KEY, "paid an hour later")
+    monkeypatch.undo()
+    assert place.open().prune(older_than=-1800, dry_run=True) == Contents(others=1)
+
+
 def test_the_check_value_tells_keys_apart_and_gives_nothing_of_them_away():
     value = key_check_value({"COLLAB_CACHE_HMAC_KEY": f"{HMAC_KEY}, {OTHER}"})
     assert value == key_check_value({"COLLAB_CACHE_HMAC_KEY": HMAC_KEY}) == "78945a39105259e7"
