@@ -50,6 +50,8 @@ class EndpointReport:
 class Report:
     """What a client reports: each endpoint since the last report, and the totals since the process began."""
 
+    number: int = 0
+    """From 1 on; one that is sent again, since nobody knows if it arrived, has its number. Of 0, none is."""
     endpoints: Mapping[str, EndpointReport] = field(default_factory=dict)
     calls: int = 0
     lent: int = 0
@@ -135,6 +137,7 @@ class RateBroker:
         """Takes in the report of a client's process; returns what it may do now."""
         now = self._clock()
         account = self._accounts.setdefault(incarnation, _Account())
+        is_repeated = 0 < report.number <= account.report.number
         account.seen, account.report = now, report
         for name, each in self._accounts.items():
             if not each.is_closed and now - each.seen > self.lease_seconds:
@@ -147,9 +150,12 @@ class RateBroker:
         living = sum(not each.is_closed for each in self._accounts.values())
         interval = min(MAX_INTERVAL, max(MIN_INTERVAL, living / MAX_REPORTS_PER_SECOND))
         until = now + 2 * interval + START_HORIZON
-        grants = {
-            key: self._endpoint(key).grant(incarnation, seen, now, until) for key, seen in report.endpoints.items()
-        }
+        grants = {}
+        for key, seen in report.endpoints.items():
+            endpoint = self._endpoint(key)
+            if not is_repeated:
+                endpoint.learn(seen, now)
+            grants[key] = endpoint.grant(incarnation, seen, now, until)
         return Grant(endpoints=grants, lent=account.lent, spent=spent, interval=interval)
 
     def died(self, incarnation: str) -> None:
@@ -254,7 +260,8 @@ class _SharedEndpoint:
         self._next_start = 0.0
         self._tokens_paid_off = 0.0
 
-    def grant(self, name: str, report: EndpointReport, now: float, until: float) -> EndpointGrant:
+    def learn(self, report: EndpointReport, now: float) -> None:
+        """Takes in what happened since the client's last report."""
         for _ in range(report.answered):
             self._limit.succeeded(report.seconds)
         for ago in report.refused:
@@ -262,6 +269,8 @@ class _SharedEndpoint:
         for _ in range(report.troubled):
             self._limit.troubled()
         self._tokens_paid_off = max(now, self._tokens_paid_off) + report.tokens * self._seconds_per_token
+
+    def grant(self, name: str, report: EndpointReport, now: float, until: float) -> EndpointGrant:
         lease = self.leases.setdefault(name, _Lease())
         lease.report, lease.slots = report, 0
         limit = int(self._limit.value)

@@ -147,6 +147,7 @@ class RateClient:
         self._sleep = sleep
         self._endpoints: dict[str, _LeasedEndpoint] = {}
         self._one_report = asyncio.Lock()
+        self._reports = 0
         self._calls_before = 0
         self._interval = MIN_INTERVAL
 
@@ -194,7 +195,9 @@ class RateClient:
             wanted += recent  # as many again will be wanted before the next report
         else:
             budget.lent = min(budget.lent, budget.calls + recent)  # given back, for others may wait for it
+        self._reports += 1
         return Report(
+            number=self._reports,
             endpoints={key: self._endpoint_report(endpoint, now) for key, endpoint in self._endpoints.items()},
             calls=budget.calls,
             lent=budget.lent,

@@ -99,7 +99,7 @@ class Worker:
             while True:
                 try:
                     grant = await self._coordinator.report.remote(self._secret, self._incarnation, dumps(report))
-                except ActorUnavailableError:  # the network is away; totals that arrive twice are counted once
+                except ActorUnavailableError:  # the network is away; what arrives twice is counted once
                     await asyncio.sleep(MAX_INTERVAL)
                 else:
                     return loads(Grant, grant)  # type: ignore[no-any-return]

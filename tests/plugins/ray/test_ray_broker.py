@@ -196,6 +196,24 @@ def test_a_refusal_met_by_one_client_slows_all_of_them():
     assert slots(broker, "a", waiting=50) < before
 
 
+def test_a_report_that_arrives_twice_is_counted_once():
+    clock = Clock()
+    broker = RateBroker(Limits(tokens_per_minute=6000), clock=clock)
+
+    async def main() -> None:
+        async def send(report: Report) -> Grant:
+            broker.report("a", report)  # whose answer is lost
+            return broker.report("a", report)
+
+        client = RateClient(send, rate_limited=True, limited=False, clock=clock)
+        client.rate_limit("model").charge(500)
+        await client.report()
+
+    asyncio.run(main())
+    clock.now += 5.0
+    assert broker.report("b", busy(starts=1)).endpoints["model"].starts == (0.0,), "5 seconds are owed, and not 10"
+
+
 def test_max_calls_is_exact_over_all_clients():
     server = Server()
     _, ended = asyncio.run(together(Limits(max_calls=37), server, clients=4, calls=40))
