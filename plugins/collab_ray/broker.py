@@ -63,6 +63,8 @@ class Report:
     priced: int = 0
     missing: int = 0
     """Samples without a result."""
+    longest: float = 0.0
+    """Seconds that a call may take to a model with a timeout of its own."""
     usage: Mapping[str, Usage] = field(default_factory=dict)
 
 
@@ -121,8 +123,8 @@ class RateBroker:
     """Shares `limits` among clients. Budgets are exact: what a dead client was lent counts as spent.
 
     The slots of a client that is silent are lent again once no call of it can be in flight any more: it starts none
-    after STALE_SECONDS, and a call takes at most the timeout of `limits`. Its process may still be there then, and may
-    report again.
+    after STALE_SECONDS, and a call takes at most the timeout of `limits`, or that of its model if that is longer. Its
+    process may still be there then, and may report again.
     """
 
     def __init__(self, limits: Limits, *, clock: Callable[[], float]) -> None:
@@ -140,7 +142,7 @@ class RateBroker:
         is_repeated = 0 < report.number <= account.report.number
         account.seen, account.report = now, report
         for name, each in self._accounts.items():
-            if not each.is_closed and now - each.seen > self.lease_seconds:
+            if not each.is_closed and now - each.seen > max(self.lease_seconds, STALE_SECONDS + each.report.longest):
                 self._close(name)
         if account.has_died:  # its node came back after it was given up
             endpoints = dict.fromkeys(report.endpoints, EndpointGrant(slots=0, spacing=0.0))

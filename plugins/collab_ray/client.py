@@ -137,6 +137,7 @@ class RateClient:
         limited: bool,
         clock: Callable[[], float],
         sleep: Sleep = asyncio.sleep,
+        longest: float = 0.0,
     ) -> None:
         self.budget = LeasedBudget(clock, limited=limited)
         self.ledger = Ledger()
@@ -147,6 +148,7 @@ class RateClient:
         self._sleep = sleep
         self._endpoints: dict[str, _LeasedEndpoint] = {}
         self._one_report = asyncio.Lock()
+        self._longest = longest
         self._reports = 0
         self._calls_before = 0
         self._interval = MIN_INTERVAL
@@ -206,6 +208,7 @@ class RateClient:
             usd=budget.usd,
             priced=budget.priced,
             missing=self.ledger.missing,
+            longest=self._longest,
             usage={role.value: usage for role, usage in self.ledger.roles.items()},
         )
 

@@ -18,7 +18,7 @@ from collab_ray.outcomes import OutcomeCache
 from collab_sdk import Conversation, Engine
 from collab_sdk.cache import open_cache
 from collab_sdk.errors import CollabError, RunnerError, RunStoppedError
-from collab_sdk.jobs import JOBS, dumps, error_row, loads, logs_of_users
+from collab_sdk.jobs import JOBS, Roles, dumps, error_row, loads, logs_of_users, roles_of
 from collab_sdk.spec import Limits
 
 VALUE, ERROR, BROKEN = "value", "error", "broken"
@@ -110,6 +110,7 @@ class Worker:
             rate_limited=limits.requests_per_minute is not None or limits.tokens_per_minute is not None,
             limited=limits.max_calls is not None or limits.max_usd is not None,
             clock=time.monotonic,
+            longest=longest_timeout(roles_of(self._job.spec)),
         )
         self._engine = Engine(cache=open_cache(setup.cache), limits=setup.limits, limiter=self._client)
         self._client.ledger = self._engine.ledger
@@ -132,6 +133,15 @@ class Worker:
         except Exception as error:
             return json.dumps([BROKEN, f"{type(error).__name__}: {error}"])
         return json.dumps([VALUE, outcome])
+
+
+def longest_timeout(roles: Roles) -> float:
+    """Seconds of the longest timeout that one of the models has of its own; 0 if none has.
+
+    One that is waited for without limit runs in this process, and burdens no server that others use.
+    """
+    models = (roles.assistant, roles.judge, roles.tools, *roles.simulator.models.values())
+    return max(float(getattr(model, "timeout", None) or 0.0) for model in models)
 
 
 def _unfit(what: str) -> RunnerError:

@@ -152,6 +152,17 @@ def test_the_slots_of_a_silent_client_come_back_once_its_calls_cannot_be_in_flig
     assert slots(broker, "alive", waiting=50) == 10
 
 
+def test_the_slots_of_a_silent_client_come_back_later_if_its_model_has_a_longer_timeout_of_its_own():
+    clock = Clock()
+    broker = warmed(10, clock)
+    silent = Report(endpoints={"model": EndpointReport(waiting=50)}, longest=broker.lease_seconds + 100)
+    assert broker.report("silent", silent).endpoints["model"].slots == 10
+    clock.now += broker.lease_seconds + 100
+    assert slots(broker, "alive", waiting=50) == 0
+    clock.now += STALE_SECONDS + 1
+    assert slots(broker, "alive", waiting=50) == 10
+
+
 def test_the_slots_of_a_process_that_died_come_back_at_once():
     broker = warmed(10)
     assert slots(broker, "dead", waiting=50) == 10
