@@ -28,6 +28,8 @@ PATIENCE = 10.0
 """Seconds after which it is said that workers wait for CPUs."""
 START_TIMEOUT = 60.0
 """Seconds after which the work begins without workers for which there were CPUs: a process may start slowly."""
+RESTART_PAUSE = 5.0
+"""Seconds until another process is started in place of one that could not begin."""
 WORKER_CPUS, ALONE_CPUS = 0.99, 0.01
 """What is left of a worker's CPU is room for the process of conversations that go alone, on any node with CPUs."""
 WORKER_DIED = (RayActorError, ObjectLostError, OutOfMemoryError)
@@ -203,7 +205,12 @@ class WorkerPool:
                     opened = await process.actor.open.remote()
                     process.node, process.host = opened["node"], opened["host"]
                     if opened["error"] is not None:
-                        await self._leave_out(process, error_of(opened["error"]))
+                        failed += 1
+                        if opened["is_unfit"] or failed >= MAX_DEATHS:
+                            await self._leave_out(process, error_of(opened["error"]))
+                            failed = 0
+                        else:  # a cache that was away for a moment, a machine without a free file
+                            await asyncio.sleep(RESTART_PAUSE)
                         continue
                     failed = 0
                     async with self._changed:
