@@ -52,6 +52,7 @@ async def pool_of(monkeypatch, script: Iterator[dict | None], dies: asyncio.Even
     )
     monkeypatch.setattr(pools, "ray", ray)
     monkeypatch.setattr(pools, "RESTART_PAUSE", 0.0)
+    monkeypatch.setattr(pools, "READY_PATIENCE", 0.01)
     cluster = SimpleNamespace(
         workers=lambda: 1,
         cpus=lambda: 1,
@@ -98,3 +99,24 @@ def test_a_fault_that_stays_or_another_node_than_the_command_is_left_out(script,
         ended_by(monkeypatch, *script)
     assert type(raised.value) is error
     assert str(raised.value) == script[0]["error"][1]
+
+
+def test_work_that_waits_since_all_machines_have_left_says_so_once(monkeypatch):
+    async def main() -> None:
+        dies = asyncio.Event()
+        async with pool_of(monkeypatch, iter([READY, NEVER]), dies) as (pool, running):
+            await outcome(pool, running)
+            dies.set()
+            while pool._ready:  # noqa: ASYNC110 - nobody tells
+                await asyncio.sleep(0)
+            waiting = [asyncio.create_task(pool.work(number, "a chat")) for number in range(3)]
+            while not told:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+            await asyncio.sleep(0.05)
+            assert not any(task.done() for task in waiting)
+            for task in waiting:
+                task.cancel()
+
+    with pytest.warns(UserWarning, match="No Ray worker has been ready for .* conversations wait for one") as told:
+        asyncio.run(asyncio.wait_for(main(), 60))
+    assert len(told) == 1
