@@ -65,7 +65,7 @@ def prune(older_than: float | None, unreadable: bool, dry_run: bool, yes: bool, 
       collab cache prune --unreadable --yes
     """
     if older_than is None and not unreadable:
-        raise click.UsageError("Say what goes: --older-than or --unreadable.")
+        raise click.UsageError("Choose what to delete: --older-than or --unreadable.")
     age = None if older_than is None else older_than * SECONDS_A_DAY
     with _opened(cache) as replies:
         stored, now = replies.stats(), replies.now()

@@ -15,7 +15,7 @@ class SharedRows(Protocol):
     """
 
     warnings: Sequence[str]
-    """What is wrong with the server, and can be borne: each goes on from "The cache at ...", and says the way out."""
+    """What is wrong with the server, and can be tolerated: each follows "The cache at ...", and says what to do."""
 
     def time(self) -> float:
         """By the server's clock, in seconds since 1970."""

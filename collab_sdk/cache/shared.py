@@ -226,7 +226,7 @@ class SharedCache:
         return CacheStats(where=self.where, records=records, bytes=size, quarantined=aside)
 
     def rights(self) -> str:
-        """What this user may do at the server that a cache does not need, with the way out; '' if nothing."""
+        """What this user may do at the server that a cache does not need, and what to do; '' if nothing."""
         return self._looking.ask(lambda rows: rows.rights())
 
     def inspect(self) -> Contents:

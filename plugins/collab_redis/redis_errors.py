@@ -1,4 +1,4 @@
-"""What Redis and its client say, in one line with the way out."""
+"""What Redis and its client say, in one line, and what to do."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager

@@ -12,6 +12,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from collab_postgres.server import PostgresServer
 from collab_redis.redis_errors import LEAST_RIGHTS
 from collab_redis.server import RedisServer
 from support.caches import REQUEST, SERVED, PostgresPlace, RedisPlace, get, key_of, place_of, put, shared
@@ -118,6 +119,19 @@ def test_a_lease_whose_time_is_up_goes_to_the_next_and_is_not_given_up_by_its_ol
     rows.unlock([KEY], "first")
     assert rows.lock([KEY], "first") == [False]
     rows.close()
+    place.close()
+
+
+@pytest.mark.server
+def test_a_lease_in_postgres_ends_with_its_connection(request, tmp_path):
+    place = place_of("postgres", request, tmp_path)
+    first, second = (PostgresServer(place.where).connect() for _ in range(2))
+    assert first.lock([KEY], "first") == [True]
+    assert second.lock([KEY], "second") == [False]
+    first.close()
+    while second.lock([KEY], "second") == [False]:
+        pass
+    second.close()
     place.close()
 
 
