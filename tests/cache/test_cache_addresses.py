@@ -2,10 +2,14 @@
 
 import os
 import re
+from contextlib import suppress
+from urllib.parse import unquote, urlsplit
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from psycopg.conninfo import conninfo_to_dict
+from redis.connection import parse_url
 from support.caches import get, key_of, put
 from support.cli import collab
 
@@ -77,8 +81,16 @@ def test_an_address_is_taken_only_where_all_parsers_agree_on_it(wild):
         assert not [piece for piece in pieces if piece in str(error)]
         return
     assert url.count("@") == 1
-    credentials = url.partition("://")[2].partition("@")[0]
+    scheme, _, rest = url.partition("://")
+    credentials = rest.partition("@")[0]
     assert not set("/?#\\[] ") & set(credentials)
+    passwords = {unquote(urlsplit(url).password or "")}
+    if scheme.lower().startswith("postgres"):
+        passwords.add(conninfo_to_dict(url).get("password") or "")
+    elif scheme.lower().startswith("redis"):
+        with suppress(ValueError):  # of several hosts, which only Sentinels may be
+            passwords.add(parse_url(f"redis://{rest}").get("password") or "")
+    assert len(passwords) == 1
     assert not [piece for piece in pieces if piece in address.shown + repr(address)]
 
 

@@ -1,6 +1,8 @@
 """Which key a shared cache is used with: another one is refused, and can be put in its place."""
 
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from support.caches import HMAC_KEY, REQUEST, SERVED, PostgresPlace, get, key_of, place_of, put
@@ -8,6 +10,7 @@ from support.cli import collab, write_chats
 
 from collab_sdk import ChatReply
 from collab_sdk.cache import Contents, SharedCache, key_check_value
+from collab_sdk.cache.backend import SharedRows
 from collab_sdk.cache.record import row_of
 from collab_sdk.cache.signing import Signer
 from collab_sdk.errors import CacheError
@@ -175,10 +178,23 @@ def test_a_row_under_a_key_that_is_new_at_the_server_is_not_moved_aside(place):
 
 def test_of_two_keys_that_come_first_at_once_one_is_refused(place):
     rows = [place.open(secret=secret, any_key=True)._looking for secret in (HMAC_KEY, OTHER)]
-    mine, other = Signer(HMAC_KEY).checks, Signer(OTHER).checks
-    assert rows[0].ask(lambda server: server.keys([])) == []
-    assert rows[0].ask(lambda server: server.keys(mine)) == mine
-    assert rows[1].ask(lambda server: server.keys(other)) == mine
+    checks = [Signer(HMAC_KEY).checks, Signer(OTHER).checks]
+    first = threading.Barrier(2)
+
+    def register(number: int) -> list[str]:
+        def ask(server: SharedRows) -> list[str]:
+            first.wait()
+            return server.keys(checks[number])
+
+        return rows[number].ask(ask)
+
+    with ThreadPoolExecutor(2) as pool:
+        for _ in range(10):
+            assert rows[0].ask(lambda server: server.keys([])) == []
+            one, other = pool.map(register, range(2))
+            assert one == other
+            assert one in checks
+            rows[0].ask(lambda server: server.set_keys([]))
 
 
 def test_a_destructive_command_shows_what_it_would_do_and_asks(place):
