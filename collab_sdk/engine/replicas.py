@@ -6,7 +6,7 @@ import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import NoReturn, Self
+from typing import NoReturn, Self, TypeGuard
 
 from collab_sdk.engine.admission import Queue
 from collab_sdk.engine.endpoints import FIRST_REST, LONGEST_REST, Endpoint, named
@@ -421,7 +421,7 @@ class Replicas:
         raise stop
 
 
-def _is_fault(error: CollabError) -> bool:
+def _is_fault(error: CollabError) -> TypeGuard[ModelCallError]:
     """Whether a replica is there no more, or too slow. Of a rate limit its admission knows what to do."""
     if not isinstance(error, ModelCallError) or error.rate_limited:
         return False
