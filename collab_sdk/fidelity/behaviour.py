@@ -31,7 +31,7 @@ ACKNOWLEDGES = re.compile(
     r"\W*(?:(?:yes|yeah|yep|yup|ok|okay|sure|right|correct|fine|great|good|perfect|cool|agreed|thanks|thank you"
     r"|got it|go ahead|sounds good|no problem|please|alright)\W*)+"
 )
-CODE = re.compile(r"[\w.+-]+@\w[\w.-]*|#?\b\w*\d\w*")
+CODE = re.compile(r"[\w.+-]{1,64}@\w[\w.-]*|#?\b\w*\d\w*")  # an address has at most 64 characters before its @
 UNSURE = re.compile(
     r"\b(?:i (?:think|guess|believe|forgot|might)|not sure|unsure|maybe|perhaps|probably|possibly|dunno"
     r"|don['’]?t (?:know|remember|recall|have)|sort of|kind of|somewhat|roughly)\b"

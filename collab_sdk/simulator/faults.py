@@ -36,7 +36,9 @@ CONTROL = re.compile(
     r"<[|\uff5c][\w/\u2581-]{2,40}[|\uff5c]>|</?s>|<(?:end|start)_of_turn>|\[/?INST\]|<</?SYS>>", re.IGNORECASE
 )
 LABEL = re.compile(r"^\s*(?:\*\*)?(?:user|human|assistant|ai|ai assistant)(?:\*\*)?\s*:", re.IGNORECASE)
-OTHERS_LABEL = re.compile(r"^\s*(?:\*\*)?(?:assistant|ai|ai assistant)(?:\*\*)?\s*:", re.IGNORECASE | re.MULTILINE)
+OTHERS_LABEL = re.compile(
+    r"^[^\S\n]*+(?:\*\*)?(?:assistant|ai|ai assistant)(?:\*\*)?\s*:", re.IGNORECASE | re.MULTILINE
+)
 ACCOUNT = re.compile(r"\s*user ?: ?\S*[@_\d]\S*\s*(?:\n|$)", re.IGNORECASE)
 """A name of a user, where others have a label."""
 GOES_ON = re.compile(r" (?!assistant|user|system)[a-z]")
@@ -58,7 +60,7 @@ SERVICES = re.compile(
     r"|\bas an ai(?: language model| assistant)?,? i\b"
     r"|\bi(?: am|'m) (?:an ai|a virtual|your (?:ai|virtual|personal)) (?:assistant|language model)\b"
     r"|\bthank you for (?:contacting|reaching out to|choosing|visiting) us\b"
-    r"|(?:^|[.!?\n]\s*)your order (?:is|will be|has been|comes to)\b"
+    r"|(?:^|[.!?\n][^\S\n]*+)your order (?:is|will be|has been|comes to)\b"
     r"|\bi(?: have|'ve) (?:placed|processed) your order\b|\bcoming right up\b|\bwill that be all\b"
     r"|\bwould you like (?:to (?:order|add)|any|anything|something|your)\b[^.!]*\?"
     r"|\ben qu[eé] (?:te |le |les )?puedo ayudar|\b(?:en qu[eé]|c[oó]mo) puedo ayudar(?:te|le|les|los)\b"

@@ -33,7 +33,7 @@ PERSONA_FORM = Record(
     }
 )
 _WORD = re.compile(r"[\w'’]+")
-_IDENTIFIER = re.compile(r"\S*(?:\d|@|://)\S*")
+_IDENTIFIER = re.compile(r"(?<!\S)\S*(?:\d|@|://)\S*")
 _NAME = re.compile(r"(?<=[\w,;:)] )[A-Z][a-z]\w+")
 """A capital in the middle of a sentence."""
 _EVERYDAY = vocabulary(text for each in PERSONAS.values() for text in (*each.traits, each.writes, each.forgets))

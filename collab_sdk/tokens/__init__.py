@@ -18,7 +18,7 @@ PATTERN = (
 )
 """Where cl100k_base splits a text before it looks for tokens, as tiktoken defines it."""
 
-FOREIGN = re.compile(r" ?[A-Za-z]*[^\x00-\x7f](?:[A-Za-z]|[^\x00-\x7f])*")
+FOREIGN = re.compile(r" ?(?<![A-Za-z])[A-Za-z]*+[^\x00-\x7f](?:[A-Za-z]|[^\x00-\x7f])*")
 """A word that is not in ASCII, with what is written around it and the space before it, which belongs to its token."""
 ALPHABET = 0.24
 SCRIPTS = (

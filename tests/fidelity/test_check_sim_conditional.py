@@ -129,8 +129,8 @@ def test_too_few_chats_have_no_number_and_are_told_how_many_it_takes():
     assert fits["simulated"]["mean"] is None
 
 
-@pytest.mark.parametrize("said", ["ok", "", "?", "🙂", "x" * 5000], ids=["ok", "nothing", "mark", "emoji", "long"])
-@pytest.mark.parametrize("asked", ["Ok?", "…", "y" * 5000])
+@pytest.mark.parametrize("said", ["ok", "", "?", "🙂", "x" * 1000], ids=["ok", "nothing", "mark", "emoji", "long"])
+@pytest.mark.parametrize("asked", ["Ok?", "…", "y" * 1000])
 def test_chats_in_which_everybody_says_the_same_are_no_error(asked, said):
     texts = ("a mocha", asked, said or "ok", asked, said or "ok")
     alike = [Conversation(id=f"chat-{n}", messages=as_messages(chat(*texts)), goal=Goal(text="x")) for n in range(45)]

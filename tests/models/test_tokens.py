@@ -105,6 +105,10 @@ def random_texts() -> Iterator[str]:
         yield "".join(letters[int(draw.random() * len(letters))] for letters in mixed)
 
 
+def test_a_text_of_one_long_word_is_estimated_in_time_by_its_length():
+    assert english_tokens("x" * 300_000) > 10_000  # in quadratic time this takes half an hour
+
+
 def test_many_texts_have_as_many_tokens_as_ever():
     assert sum(map(count_tokens, random_texts())) == RANDOM
     assert sum(map(count_tokens, sample_chats_path().read_text(encoding="utf-8").splitlines())) == SAMPLES

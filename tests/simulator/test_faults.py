@@ -258,3 +258,8 @@ def test_a_user_who_never_leaves_is_ended_by_the_window():
     [future] = rollout.futures(chat("hi", "What can I get you?"), goal="a mocha")
     assert (future.end, future.error) == (End.WINDOW, None)
     assert sum(message.role == "user" for message in future.messages) == 5
+
+
+@pytest.mark.parametrize("text", ["\n" * 300_000, "x" * 300_000], ids=["lines", "word"])
+def test_a_long_message_is_looked_at_in_time_by_its_length(text):
+    assert fault(f"a mocha, please{text}") is None  # in quadratic time this takes half an hour

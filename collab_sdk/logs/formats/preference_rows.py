@@ -30,7 +30,7 @@ from collab_sdk.types import Conversation
 _SIDES = (("chosen", "rejected"), ("preferred_output", "non_preferred_output"), ("completion", None))
 _KEPT = ("conversation_id", "turn", "score_chosen", "score_rejected", "label", "kto_tag", "source", "model", "margin")
 _HISTORIES = ("conversations", "messages", "conversation", "context", "contents")
-IS_MESSAGES = re.compile(r"""\s*\[?\s*\{\s*(["'])(?:role|content|from|value)\1\s*:""")
+IS_MESSAGES = re.compile(r"""\s*+\[?\s*+\{\s*(["'])(?:role|content|from|value)\1\s*:""")
 """Text that is messages, as JSON or as Python shows them: never what anybody said."""
 
 EARLIER = ("history", "chat_history", "message_history", "conversation_history")

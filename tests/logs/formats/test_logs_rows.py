@@ -810,3 +810,8 @@ def test_a_message_without_speaker_or_words_is_an_error_and_never_a_guess(found,
     errors = []
     assert list(read_conversations([path], on_error=errors.append)) == []
     assert len(errors) == 1
+
+
+def test_a_prompt_that_begins_with_many_blanks_is_read_in_time_by_its_length(read_one):
+    blanks = " " * 300_000  # in quadratic time this takes half an hour
+    assert said(read_one({"prompt": f"{blanks}Hi", "chosen": "Hello.", "rejected": "Yo"}))[0][1].strip() == "Hi"
