@@ -57,15 +57,15 @@ def give_up(stream: TextIO) -> None:
 def open_standard_streams() -> None:
     """Put something in the place of descriptors that are closed, as by `2>&-`: the next file would take their numbers.
 
-    Python has None for such a stream. stdout stays so, since rows that are meant for it would be lost.
+    Python has None for such a stream. `sys.__stdout__` stays so: rows that are meant for it would be lost.
     """
     if None not in (sys.stdin, sys.stdout, sys.stderr):
         return
     while (opened := os.open(os.devnull, os.O_RDWR)) <= STDERR:  # the lowest number that is free
         os.set_inheritable(opened, True)
     os.close(opened)
-    sys.stdin = sys.stdin or Path(os.devnull).open(encoding="utf-8")  # noqa: SIM115 - as long as the process
-    sys.stderr = sys.stderr or Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
+    nowhere = Path(os.devnull).open("r+", encoding="utf-8")  # noqa: SIM115 - as long as the process
+    sys.stdin, sys.stdout, sys.stderr = sys.stdin or nowhere, sys.stdout or nowhere, sys.stderr or nowhere
 
 
 def printable(text: str) -> str:
