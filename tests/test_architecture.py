@@ -43,7 +43,7 @@ LAYERS = [
     {"cost"},
     {"evaluation", "fidelity"},
     {"jobs", "report"},
-    {"judging"},
+    {"judging", "schemas"},
 ]
 """From the ground up: a module may import from its own layer and those below."""
 

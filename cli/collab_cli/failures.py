@@ -5,13 +5,13 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from enum import IntEnum
 from typing import Any, NoReturn
 
 import click
 
-from collab_cli.terminal import Problems, note, printable
+from collab_cli.terminal import Problems, give_up, note, printable
 
 GO_ON = "What was paid for is kept: run the same command again to go on."
 NOTHING = "nothing could be read, scored or written"
@@ -40,7 +40,7 @@ def explained() -> Iterator[None]:
         note(f"Interrupted. {GO_ON}")
         raise click.exceptions.Exit(ExitCode.INTERRUPTED) from None
     except BrokenPipeError:
-        _give_up_stdout()
+        give_up(sys.stdout)
         raise click.exceptions.Exit(ExitCode.PIPE_CLOSED) from None
     except Exception as error:
         raise click.exceptions.Exit(_explain(error)) from None
@@ -102,9 +102,3 @@ def _explain(error: Exception) -> ExitCode:
     what = printable(f"{type(error).__name__}: {error}")
     note(f"Internal error: {what}; set COLLAB_DEBUG=1 for the traceback.")
     return ExitCode.ERROR
-
-
-def _give_up_stdout() -> None:
-    """Let the flush at the interpreter's end go nowhere, or it would complain once more."""
-    with suppress(OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -6,7 +6,8 @@ from typing import Any
 import click
 
 from collab_cli.failures import explained
-from collab_cli.terminal import one_line_warnings
+from collab_cli.terminal import one_line_warnings, open_standard_streams
+from collab_sdk.version import __version__
 
 COMMANDS = {
     "export-prefs": "Relabel logged chats and write preference pairs.",
@@ -50,6 +51,10 @@ class Commands(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
 
+    def main(self, *args: Any, **options: Any) -> Any:
+        open_standard_streams()
+        return super().main(*args, **options)
+
     def invoke(self, ctx: click.Context) -> Any:
         with explained(), one_line_warnings():
             return super().invoke(ctx)
@@ -61,7 +66,7 @@ class Commands(click.Group):
     epilog=EPILOG,
     context_settings={"max_content_width": 100, "help_option_names": ["-h", "--help"]},
 )
-@click.version_option(package_name="collab-sdk")
+@click.version_option(__version__)
 def main() -> None:
     """Make an existing chatbot a better collaborator: score its replies by how the conversation ends, and train on it.
 

@@ -1,13 +1,16 @@
 """Text for people: notes on stderr, tables, one line for whatever came in several."""
 
 import json
+import os
 import re
+import sys
 import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence, Set
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
@@ -18,6 +21,7 @@ from collab_sdk.secrets import harmless
 if TYPE_CHECKING:
     from rich.console import Console, JustifyMethod, RenderableType
 
+STDERR = 2
 PROBLEMS_SHOWN = 20
 GAP = 2
 """Columns between two of a table's."""
@@ -31,7 +35,37 @@ _UNBROKEN = re.compile(r"\S+(?: \[[^\]]*\])?")
 
 def note(text: str) -> None:
     """A line on stderr; stdout is for data."""
-    click.echo(text, err=True)
+    _print(text, err=True)
+
+
+def _print(text: str, *, err: bool) -> None:
+    """Where nobody can read stderr any more, the work goes on without it: its results are elsewhere."""
+    try:
+        click.echo(text, err=err)
+    except OSError:
+        if not err:
+            raise
+        give_up(sys.stderr)
+
+
+def give_up(stream: TextIO) -> None:
+    """Let all that is printed from now on, and the flush at the interpreter's end, go nowhere."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def open_standard_streams() -> None:
+    """Put something in the place of descriptors that are closed, as by `2>&-`: the next file would take their numbers.
+
+    Python has None for such a stream. `sys.__stdout__` stays so: rows that are meant for it would be lost.
+    """
+    if None not in (sys.stdin, sys.stdout, sys.stderr):
+        return
+    while (opened := os.open(os.devnull, os.O_RDWR)) <= STDERR:  # the lowest number that is free
+        os.set_inheritable(opened, True)
+    os.close(opened)
+    nowhere = Path(os.devnull).open("r+", encoding="utf-8")  # noqa: SIM115 - as long as the process
+    sys.stdin, sys.stdout, sys.stderr = sys.stdin or nowhere, sys.stdout or nowhere, sys.stderr or nowhere
 
 
 def printable(text: str) -> str:
@@ -123,7 +157,7 @@ def show(renderable: "RenderableType", *, err: bool = False, at_least: int = 0) 
     with console.capture() as capture:
         console.print(renderable)
     text = "\n".join(line.rstrip() for line in capture.get().splitlines())
-    click.echo(text.encode(console.encoding, "replace").decode(console.encoding), err=err)
+    _print(text.encode(console.encoding, "replace").decode(console.encoding), err=err)
 
 
 def make_console(*, err: bool) -> "Console":

@@ -33,6 +33,8 @@ class TextWriter:
         self._name = str(path)
         self._partial: Path | None = None
         if self._name == "-":
+            if sys.__stdout__ is None:
+                raise OutputError("Cannot write to stdout: it is closed. Name a file.")
             sys.stdout.flush()  # text printed so far comes first
             self._file: BinaryIO = sys.stdout.buffer
             return
