@@ -25,6 +25,7 @@ from collab_cli.options import (
 from collab_cli.params import OUTPUT, Command, Number, OneOf, option
 from collab_cli.paths import WrittenPath
 from collab_cli.progress import Progress, shown
+from collab_cli.provenance import warn_of_self_preference
 from collab_cli.run import dry_run, named, running
 from collab_cli.summary import show_export
 from collab_cli.terminal import Problems, note
@@ -103,6 +104,7 @@ def export_prefs(
           --model openai/gpt-4o-mini -o prefs.jsonl
     """
     problems = Problems()
+    warn_of_self_preference(spec)
     if work.dry_run:
         dry_run(logs, spec, work, problems, with_pairs=True)
         return

@@ -21,7 +21,10 @@ from collab_sdk.spec import MetricSpec
 
 Decorator = Callable[[Any], Any]
 INPUT, OUTPUT, CACHE, OTHER = "Input", "Output", "Cache", "Other options"
-GROUPS = (INPUT, "Who plays", "What is scored", "Which pairs", "Training", OUTPUT, "Money and limits", CACHE, "Cluster")
+GROUPS = (
+    *(INPUT, "Who plays", "What is scored", "Which pairs", "Training", OUTPUT, "For CI"),
+    *("Money and limits", CACHE, "Cluster"),
+)
 """The headings of `--help`, in their order."""
 PREFIX = "COLLAB_"
 

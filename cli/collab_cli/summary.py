@@ -91,7 +91,8 @@ def show_export(
         note(f"{of(len(report.failed), 'conversation')} failed, see above.")
     if report.candidates_lost:
         note(f"{of(report.candidates_lost, 'candidate')} could not be drawn.")
-    show_mr(report.mean_mr, ok=report.samples_ok, n=report.samples, measured=report.measured, scores=report.scores)
+    show_mr(report.mean_mr, ok=report.samples_ok, n=report.samples)
+    show_scales(report.measured, scores=report.scores)
     show_users(report.users)
     for reason, count in report.lost.most_common(3):
         note(f"{count:>7,} missing: {reason}")
@@ -119,10 +120,14 @@ def _noise(noise: Noise, per: Per) -> str:
     return ""
 
 
-def show_mr(mean: float | None, *, ok: int, n: int, measured: Mapping[str, int], scores: int) -> None:
-    """The mean, and which metrics count in some of the scores only: `measured` says in how many."""
+def show_mr(mean: float | None, *, ok: int, n: int) -> None:
+    """The mean, and how many samples it is of."""
     worth = "No response could be scored" if mean is None else f"Mean MR {figure(mean)}"
     note(f"{worth}; {ok:,} of {of(n, 'sample')} succeeded.")
+
+
+def show_scales(measured: Mapping[str, int], *, scores: int) -> None:
+    """Which metrics count in some of the scores only: `measured` says in how many."""
     for name, count in measured.items():
         if count < scores:
             note(f"{count:,} of {of(scores, 'score')} count {name} too; the others are on another scale.")
