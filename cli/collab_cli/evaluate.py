@@ -23,11 +23,11 @@ from collab_cli.options import (
 )
 from collab_cli.params import INPUT, OUTPUT, Command, TaskName, option
 from collab_cli.paths import WrittenPath, just
-from collab_cli.provenance import warn_of_self_preference
+from collab_cli.provenance import say, show_provenance, warn_of_self_preference
 from collab_cli.row_options import ROW_OPTIONS, Rows
 from collab_cli.summary import note_same_user, show_users
 from collab_cli.terminal import Problems, StatisticsTable, cell, make_console, note, printable
-from collab_cli.units import money
+from collab_cli.units import money, of
 from collab_sdk import RunSpec
 from collab_sdk.errors import UsageError
 from collab_sdk.evaluation import (
@@ -139,8 +139,16 @@ def evaluate(
         if path is not None:
             note(f"{what:<9} {path}")
     if done:
+        say(_next(output), err=True)
+    if done:
         end_gate(verdicts)
     finish(problems, results=done, why="no conversation could be played and scored")
+
+
+def _next(output: Path | None) -> str:
+    if output is None:
+        return "Next: -o result.json keeps every conversation, for collab report, and as --baseline of a later run."
+    return f"Next: collab report {output} shows every conversation; a later run takes it as --baseline."
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -187,7 +195,13 @@ def _show_evaluation(measured: Measured) -> None:
     evaluation, figures = measured.evaluation, measured.statistics
     results = measured.compared
     first, *others = results
-    task = evaluation.evaluator.task.name
+    evaluator = evaluation.evaluator
+    task = evaluator.task.name
+    if evaluator.exchanges == 1:  # nothing that a bot does could change it
+        figures = [figure for figure in figures if figure.name != "exchanges"]
+    rows = of(int(evaluation.rows["chosen"]), "row")
+    most = of(evaluator.exchanges, "exchange")
+    show_provenance(evaluation.spec, f"{rows} of {task}, {of(evaluator.samples, 'time')}", f"{most} at most")
     means = StatisticsTable(
         head=(task, *(printable(result.name) for result in results)),
         rows=[
@@ -198,7 +212,7 @@ def _show_evaluation(measured: Measured) -> None:
         ],
     )
     differences = StatisticsTable(
-        head=(task, *(f"{printable(other.name)}\nminus {printable(first.name)}" for other in others)),
+        head=(task, *(f"{printable(other.name)}\nΔ vs {printable(first.name)}" for other in others)),
         rows=[[figure.name, *(cell(difference, "+.3f") for difference in figure.differences)] for figure in figures],
     )
     beside = means.beside(differences)
@@ -236,7 +250,7 @@ def _show_personas(each: PersonaResult, evaluation: Evaluation) -> None:
     rows.append(["conversations"])
     for name, result in zip(each.personas, each.results, strict=True):
         rows.append([f"  {printable(name)}", f"{len(result.done)} of {_played_of(result, evaluation)}", ""])
-    head = (evaluation.evaluator.task.name, printable(each.bot), f"minus {NOBODY.name}")
+    head = (evaluation.evaluator.task.name, printable(each.bot), f"Δ vs {NOBODY.name}")
     StatisticsTable(head=head, rows=rows).show()
 
 

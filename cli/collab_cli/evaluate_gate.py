@@ -165,4 +165,4 @@ def end_gate(verdicts: Sequence[Verdict]) -> None:
     if any(verdict.is_bad for verdict in verdicts):
         raise click.exceptions.Exit(ExitCode.WORSE)
     if unknown := [verdict.what for verdict in verdicts if verdict.is_bad is None]:
-        no_result(f"too few conversations to tell {' and '.join(unknown)}; 15 are enough for any figure")
+        no_result(f"too few conversations to tell {' and '.join(unknown)}; 20 are enough for any figure")

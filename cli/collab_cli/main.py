@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from collab_cli.failures import explained
+from collab_cli.suggestions import SuggestingGroup
 from collab_cli.terminal import one_line_warnings
 
 COMMANDS = {
@@ -34,7 +35,7 @@ resumes where it stopped.
 """
 
 
-class Commands(click.Group):
+class Commands(SuggestingGroup):
     """Imports a command when it is called, so that `collab --help` is instant, and ends errors in one line."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:

@@ -15,6 +15,7 @@ from collab_cli import paths
 from collab_cli.config import check_variants, choose_variants, read_config
 from collab_cli.model_options import GivenUser
 from collab_cli.other_names import known_elsewhere
+from collab_cli.suggestions import SuggestingGroup
 from collab_sdk.plugins import source_file
 from collab_sdk.simulator import PERSONAS, files_of_user
 from collab_sdk.spec import MetricSpec
@@ -306,7 +307,7 @@ class Command(paths.GuardedCommand):
                 formatter.write_dl(by_group[group])
 
 
-class Group(click.Group):
+class Group(SuggestingGroup):
     """A group whose commands are of this kind."""
 
     command_class = Command

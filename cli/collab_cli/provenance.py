@@ -6,6 +6,7 @@ from textwrap import wrap
 import click
 
 from collab_cli.terminal import make_console, note, printable, shortened
+from collab_cli.units import of
 from collab_sdk import ModelSpec, RunSpec
 from collab_sdk.spec import DEFAULT_TOOLS, ROLE_DEFAULTS, MetricSpec
 
@@ -28,9 +29,14 @@ def say(text: str, *, indent: str = "", err: bool = False) -> None:
 
 def show_provenance(spec: RunSpec, *details: str, logs: bool = False, err: bool = False) -> None:
     """Who played and judged, and `details`. With `logs`, that a bot nobody named did not write them."""
+    show_parts(bots_of(spec, logs=logs), users_of(spec), judge_of(spec), *details, err=err)
+
+
+def show_parts(*parts: str, err: bool = False) -> None:
+    """The parts of a first line, on as few lines as a terminal needs."""
     width = max(LEAST_WIDTH, make_console(err=err).width)
     lines: list[str] = []
-    for part in (*_roles(spec, logs=logs), *details):
+    for part in parts:
         if lines and len(f"{lines[-1]}{BETWEEN}{part}") <= width:
             lines[-1] += f"{BETWEEN}{part}"
         else:
@@ -43,7 +49,7 @@ def how_played(spec: RunSpec) -> list[str]:
     """What decides the futures."""
     goals = [] if spec.goals_per_turn is None else [f"{spec.goals_per_turn} goals a {spec.per}"]
     tools = [] if spec.tools == DEFAULT_TOOLS else [f"tools {', '.join(map(printable, spec.tools)) or 'none'}"]
-    return [f"{spec.samples} futures of {spec.window} exchanges", *goals, *tools]
+    return [f"{of(spec.samples, 'future')} of {of(spec.window, 'exchange')}", *goals, *tools]
 
 
 def what_counts(spec: RunSpec, names: Iterable[str] | None = None) -> str:
@@ -63,19 +69,23 @@ def warn_of_self_preference(spec: RunSpec) -> None:
         )
 
 
-def _roles(spec: RunSpec, *, logs: bool) -> list[str]:
-    bots = ", ".join(_model(bot, "assistant") for bot in spec.assistants)
+def bots_of(spec: RunSpec, *, logs: bool = False) -> str:
     stands_in = logs and not click.get_current_context().params.get("assistant")
+    bots = ", ".join(_model(bot, "assistant") for bot in spec.assistants)
+    return f"{'bots' if spec.assistants[1:] else 'bot'} {bots}{' (did not write the logs)' if stands_in else ''}"
+
+
+def users_of(spec: RunSpec) -> str:
+    shares = [f"={user.weight:g}" if spec.simulators[1:] else "" for user in spec.simulators]
     users = ", ".join(
-        _model(user, "simulator") + (f"={user.weight:g}" if len(spec.simulators) > 1 else "")
-        for user in spec.simulators
+        f"{_model(user, 'simulator')}{share}" for user, share in zip(spec.simulators, shares, strict=True)
     )
     personas = f" as {', '.join(_named(each.name) for each in spec.personas)}" if spec.personas else ""
-    return [
-        f"{'bots' if len(spec.assistants) > 1 else 'bot'} {bots}{' (did not write the logs)' if stands_in else ''}",
-        f"user {users}{personas}",
-        f"judge {_model(spec.judge, 'judge')}",
-    ]
+    return f"user {users}{personas}"
+
+
+def judge_of(spec: RunSpec) -> str:
+    return f"judge {_model(spec.judge, 'judge')}"
 
 
 def _model(model: ModelSpec, role: str) -> str:

@@ -121,7 +121,8 @@ class ScoreResult:
         said = f"No {self._spec.per} of {of(self._turns, self._spec.per)} could be scored"
         if mean is not None:
             most = "" if worst.of_most is None else f", of at most {worst.of_most:g}"
-            said = f"Mean MR {mean:.3f} over {of_chats}{most}"
+            shown = f"{mean.mean:.3f}" if mean.low is None and not mean.is_constant else f"{mean:.3f}"  # n follows
+            said = f"Mean MR {shown} over {of_chats}{most}"
         lost = self._turns - worst.n
         without = f" {of(lost, self._spec.per)} without a score." if lost and mean is not None else ""
         return f"{said}; {self._samples_ok:,} of {of(self._samples, 'sample')} succeeded.{without}"

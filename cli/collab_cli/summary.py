@@ -26,17 +26,10 @@ WIDEST, LONGEST_USER = 100, 40
 
 
 def show_usage(ledger: Ledger) -> None:
-    """Calls, tokens, money and time by role; nothing if there was no call."""
-    if not ledger.roles:
-        return
-    table = _table("role", "calls", "cached", "tokens in", "tokens out", "money", "call time")
-    for name, usage in _with_total(ledger):
-        counts = (f"{count:,}" for count in (usage.calls, usage.cache_hits))
-        # Rules and functions do not count tokens; 0 would claim that they did.
-        tokens = (f"{count:,}" if count else "-" for count in (usage.prompt_tokens, usage.completion_tokens))
-        table.add_row(name, *counts, *tokens, money(usage), duration(usage.seconds))
-    show(table, err=True)
+    """Calls, tokens, money and time by role; no zeros where no call gave anything."""
     total = ledger.total
+    if total.calls > total.failures or total.cache_hits:
+        _show_roles(ledger)
     parts = [f"{of(total.retries, 'failed call')} retried"] if total.retries else []
     parts += [f"{of(total.failures, 'call')} failed for good"] if total.failures else []
     if parts:
@@ -46,6 +39,16 @@ def show_usage(ledger: Ledger) -> None:
         note(f"{calls} ended for a reason that is not known here (finish_reason); what came was taken as whole.")
     if total.limited_seconds >= 1:
         note(f"Calls waited for rate limits for {duration(total.limited_seconds)}.")
+
+
+def _show_roles(ledger: Ledger) -> None:
+    table = _table("role", "calls", "cached", "tokens in", "tokens out", "money", "call time")
+    for name, usage in _with_total(ledger):
+        counts = (f"{count:,}" for count in (usage.calls, usage.cache_hits))
+        # Rules and functions do not count tokens; 0 would claim that they did.
+        tokens = (f"{count:,}" if count else "-" for count in (usage.prompt_tokens, usage.completion_tokens))
+        table.add_row(name, *counts, *tokens, money(usage), duration(usage.seconds))
+    show(table, err=True)
 
 
 def note_same_user(bot: str, trained_against: Iterable[str], spec: RunSpec) -> None:

@@ -1,6 +1,6 @@
 """The worst replies, whole: how much of the reward they earned, where they stand, and why."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from heapq import heappush, heappushpop
@@ -45,7 +45,7 @@ class Worst:
     n: int = 0
     _kept: list[tuple[float, int, Reply]] = field(default_factory=list)
     _order: "count[int]" = field(default_factory=count)
-    _sums: Counter[str] = field(default_factory=Counter)
+    _sums: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
     _counts: Counter[str] = field(default_factory=Counter)
 
     def add(self, score: MRScore) -> None:

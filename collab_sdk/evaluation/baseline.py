@@ -10,7 +10,7 @@ from collab_sdk.evaluation.asking_statistics import MACROS
 from collab_sdk.evaluation.episode import Episode
 from collab_sdk.evaluation.evaluation_rows import EVALUATION_SCHEMA
 from collab_sdk.evaluation.statistics import BotResult, BotStatistic, bot_statistics
-from collab_sdk.files import parse_json
+from collab_sdk.files import file_meant, parse_json
 from collab_sdk.messages import as_messages
 from collab_sdk.spec import difference
 from collab_sdk.stats import Estimate, estimate_minus
@@ -40,7 +40,8 @@ class Baseline:
                 raise ValueError
             return {row["task"]: cls._of(row, path) for row in rows}
         except OSError as error:
-            raise InputError(f"it cannot be read: {error.strerror}", where=str(path)) from error
+            meant = file_meant(path) if isinstance(error, FileNotFoundError) else ""
+            raise InputError(f"it cannot be read: {error.strerror}{meant}", where=str(path)) from error
         except (InputError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise InputError("it is no evaluation: collab evaluate -o writes one", where=str(path)) from error
 

@@ -23,7 +23,7 @@ def test_the_answer_begins_with_who_played_and_ends_with_what_to_look_at(logs, m
     monkeypatch.setenv("COLUMNS", "80")
     lines = collab("score", logs, *OFFLINE).stdout.splitlines()
     assert lines[0] == "bot offline (did not write the logs) · user offline · judge offline"
-    assert lines[1] == "1 futures of 1 exchanges · goal + interactivity + token_penalty"
+    assert lines[1] == "1 future of 1 exchange · goal + interactivity + token_penalty"
     assert lines[2].startswith("Mean MR ")
     assert "over 4 turns of 2 conversations" in lines[2]
     assert "of at most 2; 4 of 4 samples succeeded." in " ".join(lines[2:4])
