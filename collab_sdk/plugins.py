@@ -9,6 +9,7 @@ import sys
 import sysconfig
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from difflib import get_close_matches
 from functools import cache, partial
 from pathlib import Path
 from tokenize import TokenError
@@ -143,7 +144,12 @@ def import_named(spec: str) -> tuple[Any, str]:
         module = importlib.import_module(module_name)
         found = getattr(module, attribute)
     except (Exception, SystemExit) as error:  # a module may raise anything
-        raise UsageError(f"{spec!r} cannot be imported: {type(error).__name__}: {one_line(str(error))}.") from error
+        known = vars(sys.modules[module_name]) if module_name in sys.modules else ()
+        close = get_close_matches(attribute, known, n=1)
+        meant = f" Did you mean py:{module_name}:{close[0]}?" if close and close[0] != attribute else ""
+        raise UsageError(
+            f"{spec!r} cannot be imported: {type(error).__name__}: {one_line(str(error))}.{meant}"
+        ) from error
     return found, f"{spec}@{code_hash(module)}"
 
 

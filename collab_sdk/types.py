@@ -3,11 +3,13 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from html import escape
 from itertools import chain
 from typing import Any, Literal
 
 from collab_sdk.errors import NotEnoughSamplesError, UsageError
 from collab_sdk.messages import Ending, Message, ToolCall, as_messages, deeds_of, is_decision, shown_text
+from collab_sdk.secrets import harmless
 
 __all__ = [
     "LARGEST_VALUE",
@@ -339,6 +341,22 @@ class MRScore:
         error = "" if self.stderr is None else f" ± {self.stderr:.3g}" if self.stderr else ", all alike"
         value = f"value={_number(self.value)}{error}"
         return f"MRScore({value}, {self.n_ok}/{self.n} samples, response={_beginning(self.text)})"
+
+    def _repr_html_(self) -> str:
+        """As a notebook shows it: the reply, what it earned by which metric, and why samples are missing."""
+        error = "" if not self.stderr else f" ± {self.stderr:.3g}"
+        earned = {"MR": f"{_number(self.value)}{error}", "samples": f"{self.n_ok} of {self.n}"}
+        earned |= {name: f"{value:.3g}" for name, value in self.metrics.items()}
+        if self.observed is not None:
+            earned["observed"] = _number(self.observed.reward)
+        rows = "".join(f"<tr><th>{escape(name)}</th><td>{escape(value)}</td></tr>" for name, value in earned.items())
+        called = ", ".join(f"→ {call.name}({call.arguments})" for message in self.response for call in message.calls)
+        said = self.text or called
+        lost = "".join(f"<li>{escape(harmless(reason))}</li>" for reason in self.errors)
+        return (
+            f'<blockquote style="white-space:pre-wrap">{escape(harmless(said))}</blockquote>'
+            f"<table>{rows}</table>{f'<ul>{lost}</ul>' if lost else ''}"
+        )
 
     @property
     def text(self) -> str:

@@ -32,7 +32,7 @@ LAYERS = [
     {"prompts"},
     {"spec", "concurrency", "stats", "sandbox", "demos"},
     {"models"},
-    {"cache", "offline", "testing"},
+    {"cache", "offline"},
     {"engine"},
     {"logs", "runs", "score_rows", "tools"},
     {"harvest", "goals", "simulator"},
@@ -43,7 +43,7 @@ LAYERS = [
     {"cost"},
     {"evaluation", "fidelity"},
     {"jobs", "report"},
-    {"judging", "schemas"},
+    {"judging", "schemas", "testing"},
 ]
 """From the ground up: a module may import from its own layer and those below."""
 

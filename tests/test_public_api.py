@@ -149,3 +149,20 @@ def test_a_score_that_is_missing_prints_as_that():
     assert repr(score) == "MRScore(value=None, 0/1 samples, response='latte')"
     assert repr(failed).startswith("Future(sample=0, 0 messages, end='failed', error='the server went away")
     assert len(repr(failed)) < 200
+
+
+def test_a_notebook_shows_a_score_without_running_what_the_chat_holds():
+    hostile = "<script>alert(1)</script>\x1b[2J<img src=x onerror=alert(2)>"
+    failed = Future(sample=0, error=hostile)
+    score = MRScore(
+        response=(Message(role="assistant", content=hostile),),
+        futures=(failed, Future(sample=1, reward=1.25)),
+        value=1.25,
+        stderr=None,
+        metrics={"<b>own</b>": 1.25},
+    )
+    shown = score._repr_html_()
+    assert not [tag for tag in ("<script", "<img", "<b>", "\x1b") if tag in shown]
+    assert "&lt;script&gt;" in shown
+    assert "<th>MR</th><td>1.25</td>" in shown
+    assert "1 of 2" in shown

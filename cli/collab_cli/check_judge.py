@@ -13,6 +13,7 @@ from collab_cli.options import CACHE_OPTIONS, DRY_RUN, LIMITS, READING, ROLES, S
 from collab_cli.params import INPUT, OUTPUT, Command, Count, option
 from collab_cli.paths import ReadPath
 from collab_cli.progress import Progress, shown
+from collab_cli.provenance import bots_of, how_played, judge_of, say, show_parts, users_of, what_counts
 from collab_cli.run import Run, end_dry_run, open_logs, running
 from collab_cli.setup import prices_of
 from collab_cli.terminal import Problems, StatisticsTable, note, printable
@@ -138,10 +139,25 @@ def check_judge(
             with JsonlWriter("-") as rows:
                 rows.write(judge_check_row(check, figures, checked, people.rated, people.reviewed))
         else:
+            played = [bots_of(spec), users_of(spec), *how_played(spec)] if people.rated else []
+            show_parts(judge_of(spec), *played, f"judged {repeats} times", what_counts(spec))
             _show_check(check, figures, checked, people)
             for line in _without_figures(people, of_rated, of_reviewed):
                 note(line)
+    if not json:
+        say(_next(figures, people))
     finish(problems, results=judged)
+
+
+def _next(figures: Sequence[JudgeFigure], people: People) -> str:
+    wrong = [figure.name for figure in figures if figure.holds is False and not figure.is_too_few]
+    if wrong:
+        return (
+            f"Next: another --judge, since {'; '.join(wrong)} {'is' if len(wrong) == 1 else 'are'} not as it should be."
+        )
+    if people.rated or people.reviewed:
+        return "Next: --json prints every judgement with its reason."
+    return "Next: --rated FILE, or --pairs and --decisions, set the judge beside people; --json prints every judgement."
 
 
 async def acheck(

@@ -14,6 +14,7 @@ from collab_cli.options import CACHE_OPTIONS, DRY_RUN, LIMITS, LOGS, READING, RO
 from collab_cli.params import OUTPUT, Command, option
 from collab_cli.paths import WrittenPath, just
 from collab_cli.progress import shown
+from collab_cli.provenance import bots_of, how_played, judge_of, say, show_parts, users_of
 from collab_cli.run import Run, end_dry_run, named, open_logs, running
 from collab_cli.setup import prices_of
 from collab_cli.terminal import Problems, StatisticsTable, make_console, note, printable, show
@@ -97,11 +98,16 @@ def check_sim(
             with JsonlWriter("-") as rows:
                 rows.write(check_row(check, checked, found))
         else:
+            played = [bots_of(spec), judge_of(spec), *how_played(spec)] if spec.window else []
+            show_parts(users_of(spec), *played)
             _show_check(check, checked, found)
         if file is not None:
             file.write(_calibration(check, checked).to_dict())
     if calibrate is not None:
         note(f"Calibration: {calibrate}")
+    if not json:
+        rewards = "" if calibrate or not spec.window else "; --calibrate FILE writes a correction of MR"
+        say(f"Next: --json > check.json, then collab report check.json, shows both users turn by turn{rewards}.")
     finish(problems, results=turns)
 
 

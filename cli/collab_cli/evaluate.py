@@ -7,6 +7,7 @@ from typing import Any, Self
 
 import click
 
+from collab_cli.evaluate_gate import GATES, Gate, Verdict, end_gate
 from collab_cli.evaluate_run import Asked, Evaluation, dry_run, evaluating
 from collab_cli.failures import finish
 from collab_cli.options import (
@@ -18,13 +19,15 @@ from collab_cli.options import (
     Work,
     declared_options,
     run_options,
+    taking,
 )
 from collab_cli.params import INPUT, OUTPUT, Command, TaskName, option
 from collab_cli.paths import WrittenPath, just
+from collab_cli.provenance import say, show_provenance, warn_of_self_preference
 from collab_cli.row_options import ROW_OPTIONS, Rows
 from collab_cli.summary import note_same_user, show_users
-from collab_cli.terminal import Problems, StatisticsTable, make_console, note, printable
-from collab_cli.units import money
+from collab_cli.terminal import Problems, StatisticsTable, cell, make_console, note, printable
+from collab_cli.units import money, of
 from collab_sdk import RunSpec
 from collab_sdk.errors import UsageError
 from collab_sdk.evaluation import (
@@ -43,7 +46,7 @@ from collab_sdk.evaluation import (
 from collab_sdk.files import JsonlWriter
 from collab_sdk.simulator import NOBODY, UserTotals
 from collab_sdk.spec import EvaluationSpec
-from collab_sdk.stats import BRACKETS, Estimate, said_of_many
+from collab_sdk.stats import BRACKETS, said_of_many
 from collab_sdk.training import users_of_bot
 
 WRITTEN = WrittenPath(files=just, dir_okay=False, path_type=Path)
@@ -65,6 +68,7 @@ PLAYED = declared_options(RunSpec, only=("samples", "calls_per_turn"), samples=1
     "--output", "-o", type=WRITTEN, metavar="FILE", group=OUTPUT, help="Write statistics and conversations as JSON."
 )
 @option("--plot", type=WRITTEN, metavar="PNG", group=OUTPUT, help="Draw the statistics as a picture.")
+@taking(GATES)
 @run_options(
     *ROW_OPTIONS,
     *SEVERAL_BOTS,
@@ -98,7 +102,7 @@ def evaluate(
       collab evaluate -a py:my_app:bot -t logs --data chats.jsonl \\
           --model openai/gpt-4o-mini --by-persona --persona vague
     """
-    rows = Rows.taken_out(values, work)
+    gate, rows = Gate.taken_out(values), Rows.taken_out(values, work)
     for flag, given in (("--data file", rows.data), ("--split", rows.split)):
         if given is not None and len(task) > 1:
             raise UsageError(f"One {flag} belongs to one --task: run the command once for each.")
@@ -112,25 +116,39 @@ def evaluate(
     )
     for bot in spec.assistants:
         note_same_user(bot.name, users_of_bot(bot.name), spec)
+    warn_of_self_preference(spec)
     if work.dry_run:
         dry_run(asked, problems)
         return
     if plot is not None:
         require_plot()
-    done = 0
+    done, verdicts = 0, list[Verdict]()
     with evaluating(asked, problems) as run:
+        for playing in run.tasks:
+            gate.check(playing, run.made_with(playing), list(run.bots))
         measured = map(Measured.of, run.all())
         for each in measured if output is None else _written(measured, output):
             results, title = each.evaluation.results, each.evaluation.evaluator.task.name
             done += sum(len(result.done) for result in results)
             _show_evaluation(each)
+            verdicts += gate.judge(each.evaluation, each.compared)
             if plot is not None and each.statistics:
                 bots = [result.name for result in results]
                 plot_statistics(each.statistics, bots, plot, title=title, personas=each.personas)
     for what, path in (("Details:", output), ("Plot:", plot)):
         if path is not None:
             note(f"{what:<9} {path}")
+    if done:
+        say(_next(output), err=True)
+    if done:
+        end_gate(verdicts)
     finish(problems, results=done, why="no conversation could be played and scored")
+
+
+def _next(output: Path | None) -> str:
+    if output is None:
+        return "Next: -o result.json keeps every conversation, for collab report, and as --baseline of a later run."
+    return f"Next: collab report {output} shows every conversation; a later run takes it as --baseline."
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -177,19 +195,25 @@ def _show_evaluation(measured: Measured) -> None:
     evaluation, figures = measured.evaluation, measured.statistics
     results = measured.compared
     first, *others = results
-    task = evaluation.evaluator.task.name
+    evaluator = evaluation.evaluator
+    task = evaluator.task.name
+    if evaluator.exchanges == 1:  # nothing that a bot does could change it
+        figures = [figure for figure in figures if figure.name != "exchanges"]
+    rows = of(int(evaluation.rows["chosen"]), "row")
+    most = of(evaluator.exchanges, "exchange")
+    show_provenance(evaluation.spec, f"{rows} of {task}, {of(evaluator.samples, 'time')}", f"{most} at most")
     means = StatisticsTable(
         head=(task, *(printable(result.name) for result in results)),
         rows=[
-            *([figure.name, *(_cell(mean, ".3f") for mean in figure.means)] for figure in figures),
+            *([figure.name, *(cell(mean, ".3f") for mean in figure.means)] for figure in figures),
             ["conversations", *(f"{len(result.done)} of {_played_of(result, evaluation)}" for result in results)],
             ["ends", *(_ends(result) for result in results)],
             ["money, this run", *(money(result.usage) for result in results)],
         ],
     )
     differences = StatisticsTable(
-        head=(task, *(f"{printable(other.name)}\nminus {printable(first.name)}" for other in others)),
-        rows=[[figure.name, *(_cell(difference, "+.3f") for difference in figure.differences)] for figure in figures],
+        head=(task, *(f"{printable(other.name)}\nΔ vs {printable(first.name)}" for other in others)),
+        rows=[[figure.name, *(cell(difference, "+.3f") for difference in figure.differences)] for figure in figures],
     )
     beside = means.beside(differences)
     if beside.least <= make_console(err=False).width or not others:
@@ -221,12 +245,12 @@ def _show_personas(each: PersonaResult, evaluation: Evaluation) -> None:
     for figure in each.statistics:
         rows.append([figure.name])
         for name, mean, difference in zip(each.personas, figure.means, (None, *figure.differences), strict=True):
-            less = "" if name == NOBODY.name else _cell(difference, "+.3f")
-            rows.append([f"  {printable(name)}", _cell(mean, ".3f"), less])
+            less = "" if name == NOBODY.name else cell(difference, "+.3f")
+            rows.append([f"  {printable(name)}", cell(mean, ".3f"), less])
     rows.append(["conversations"])
     for name, result in zip(each.personas, each.results, strict=True):
         rows.append([f"  {printable(name)}", f"{len(result.done)} of {_played_of(result, evaluation)}", ""])
-    head = (evaluation.evaluator.task.name, printable(each.bot), f"minus {NOBODY.name}")
+    head = (evaluation.evaluator.task.name, printable(each.bot), f"Δ vs {NOBODY.name}")
     StatisticsTable(head=head, rows=rows).show()
 
 
@@ -247,7 +271,3 @@ def _played_of(result: BotResult, evaluation: Evaluation) -> int:
 
 def _ends(result: BotResult) -> str:
     return ", ".join(f"{end} {count}" for end, count in result.ends.most_common())
-
-
-def _cell(estimate: Estimate | None, form: str) -> str:
-    return "-" if estimate is None else format(estimate, form)

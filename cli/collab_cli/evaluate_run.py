@@ -59,17 +59,23 @@ class Evaluation:
     @property
     def made_with(self) -> dict[str, Any]:
         """The provenance of these results."""
-        evaluator = self.evaluator
-        simulated = evaluator.toolbox.simulated
-        models = {
-            **self.bots,
-            "judge": evaluator.judge.model,
-            **({} if simulated is None or simulated.model is None else {"tools": simulated.model}),
-        }
-        known = {name: model.fingerprint for name, model in models.items()} | evaluator.simulator.fingerprints
-        codes = {name: import_named(name)[1] for name in self.spec.evaluation.tasks if name.startswith("py:")}
-        codes |= evaluator.toolbox.codes
-        return {**made_with(self.spec, known, codes=codes), "rows": dict(self.rows)}
+        return provenance_of(self.spec, self.evaluator, self.bots, self.rows)
+
+
+def provenance_of(
+    spec: RunSpec, evaluator: Evaluator, bots: Mapping[str, ChatModel], rows: Mapping[str, Any]
+) -> dict[str, Any]:
+    """What decides the conversations of these bots in these rows."""
+    simulated = evaluator.toolbox.simulated
+    models = {
+        **bots,
+        "judge": evaluator.judge.model,
+        **({} if simulated is None or simulated.model is None else {"tools": simulated.model}),
+    }
+    known = {name: model.fingerprint for name, model in models.items()} | evaluator.simulator.fingerprints
+    codes = {name: import_named(name)[1] for name in spec.evaluation.tasks if name.startswith("py:")}
+    codes |= evaluator.toolbox.codes
+    return {**made_with(spec, known, codes=codes), "rows": dict(rows)}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -91,6 +97,10 @@ class EvaluationRun:
             with nullcontext() if has_person(self.spec) else shown(self.progress):
                 results = tuple(self._result(name, task) for name in self.bots)
             yield Evaluation(spec=self.spec, evaluator=task.evaluator, rows=task.rows, bots=self.bots, results=results)
+
+    def made_with(self, task: TaskRun) -> dict[str, Any]:
+        """The provenance that the results of a task will have."""
+        return provenance_of(self.spec, task.evaluator, self.bots, task.rows)
 
     def _result(self, name: str, task: TaskRun) -> BotResult:
         before = {role: replace(usage) for role, usage in self.engine.ledger.by_role().items()}

@@ -25,12 +25,14 @@ from collab_cli.options import (
 from collab_cli.params import OUTPUT, Command, Number, OneOf, option
 from collab_cli.paths import WrittenPath
 from collab_cli.progress import Progress, shown
+from collab_cli.provenance import how_played, show_provenance, warn_of_self_preference, what_counts
 from collab_cli.run import dry_run, named, running
 from collab_cli.summary import show_export
 from collab_cli.terminal import Problems, note
+from collab_cli.units import of
 from collab_sdk.concurrency import run_sync
 from collab_sdk.errors import CollabError
-from collab_sdk.files import export_files
+from collab_sdk.files import beside, export_files
 from collab_sdk.jobs import ExportJob
 from collab_sdk.logs import get_preference_format, preference_format_names
 from collab_sdk.preferences import ExportReport, Refusal
@@ -103,6 +105,7 @@ def export_prefs(
           --model openai/gpt-4o-mini -o prefs.jsonl
     """
     problems = Problems()
+    warn_of_self_preference(spec)
     if work.dry_run:
         dry_run(logs, spec, work, problems, with_pairs=True)
         return
@@ -123,6 +126,8 @@ def export_prefs(
                     on_progress=_reporter(run.progress, problems),
                 )
             )
+    candidates = f"{of(spec.pairs.candidates, 'candidate')} a {spec.per}"
+    show_provenance(spec, *how_played(spec), candidates, what_counts(spec, report.measured), logs=True, err=True)
     show_export(
         report,
         target,
@@ -132,12 +137,19 @@ def export_prefs(
         seconds=run.progress.seconds,
         by_confidence=spec.pairs.min_confidence > 0,
     )
+    note(_next(target, format=format, written=report.written))
     finish(
         problems,
         results=report.written,
         why="no pair was written" if report.conversations else f"no conversation could be read from {named(logs)}",
         incomplete=report.refused[Refusal.UNSCORED] > 0 or report.candidates_lost > 0,
     )
+
+
+def _next(output: Path, *, format: str, written: int) -> str:
+    shown = output if written else beside(output, "turns")
+    train = f", then collab finetune {output} -m BASE -o DIR" if written and format == "trl" else ""
+    return f"Next: collab report {shown} shows {'the pairs' if written else 'why turns gave none'}{train}."
 
 
 def _checked(output: Path | None) -> Path:

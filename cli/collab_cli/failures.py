@@ -23,6 +23,8 @@ class ExitCode(IntEnum):
     ERROR = 1
     SOME_FAILED = 3
     BUDGET = 4
+    WORSE = 5
+    """What CI is to stop: a figure below --fail-under, or worse than the --baseline."""
     INTERRUPTED = 130
     PIPE_CLOSED = 141
     """As if killed by SIGPIPE: whoever read stdout has had enough."""

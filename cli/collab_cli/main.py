@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from collab_cli.failures import explained
+from collab_cli.suggestions import SuggestingGroup
 from collab_cli.terminal import one_line_warnings, open_standard_streams
 from collab_sdk.version import __version__
 
@@ -30,11 +31,12 @@ Every option of every command also reads COLLAB_<OPTION>, such as COLLAB_MODEL o
 of options by its long name: --config collab.toml. Flags win over the environment, which wins over the file.
 
 Exit codes: 0 done, 1 error or no result, 2 usage, 3 finished but some conversations or input lines failed, 4 budget
-reached, 130 interrupted. After 4 and 130 the same command resumes where it stopped.
+reached, 5 worse than --baseline or --fail-under of evaluate allow, 130 interrupted. After 4 and 130 the same command
+resumes where it stopped.
 """
 
 
-class Commands(click.Group):
+class Commands(SuggestingGroup):
     """Imports a command when it is called, so that `collab --help` is instant, and ends errors in one line."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:

@@ -28,6 +28,7 @@ from collab_cli.params import (
     option,
 )
 from collab_cli.paths import ReadPath, WrittenPath, note_read
+from collab_cli.suggestions import bot_meant
 from collab_sdk.errors import UsageError
 from collab_sdk.files import database_files
 from collab_sdk.logs import log_format_names
@@ -237,6 +238,8 @@ class BotName(click.ParamType[str]):
     name = "bot"
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if (meant := bot_meant(value)) is not None:
+            self.fail(f"{value!r} is Python code and no name of a bot: {meant}.", param, ctx)
         for path in files_of(value):
             note_read(ctx, path)
         return value

@@ -15,13 +15,17 @@ from collab_cli import paths
 from collab_cli.config import check_variants, choose_variants, read_config
 from collab_cli.model_options import GivenUser
 from collab_cli.other_names import known_elsewhere
+from collab_cli.suggestions import SuggestingGroup
 from collab_sdk.plugins import source_file
 from collab_sdk.simulator import PERSONAS, files_of_user
 from collab_sdk.spec import MetricSpec
 
 Decorator = Callable[[Any], Any]
 INPUT, OUTPUT, CACHE, OTHER = "Input", "Output", "Cache", "Other options"
-GROUPS = (INPUT, "Who plays", "What is scored", "Which pairs", "Training", OUTPUT, "Money and limits", CACHE, "Cluster")
+GROUPS = (
+    *(INPUT, "Who plays", "What is scored", "Which pairs", "Training", OUTPUT, "For CI"),
+    *("Money and limits", CACHE, "Cluster"),
+)
 """The headings of `--help`, in their order."""
 PREFIX = "COLLAB_"
 
@@ -303,7 +307,7 @@ class Command(paths.GuardedCommand):
                 formatter.write_dl(by_group[group])
 
 
-class Group(click.Group):
+class Group(SuggestingGroup):
     """A group whose commands are of this kind."""
 
     command_class = Command

@@ -25,10 +25,11 @@ from collab_cli.options import (
 from collab_cli.params import OUTPUT, Command, option
 from collab_cli.paths import WrittenPath
 from collab_cli.progress import shown
+from collab_cli.provenance import warn_of_self_preference
 from collab_cli.run import Run, dry_run, named, running
-from collab_cli.score_output import Take, json_rows, score_table
-from collab_cli.summary import show_missing, show_mr, show_users
-from collab_cli.terminal import Problems, note
+from collab_cli.score_output import ScoreResult, Take, json_rows
+from collab_cli.summary import show_missing, show_scales, show_users
+from collab_cli.terminal import Problems
 from collab_sdk import MRScore, RunSpec
 from collab_sdk.concurrency import run_sync
 from collab_sdk.files import run_path
@@ -43,7 +44,8 @@ def _files(output: Path) -> list[Path]:
 
 @click.command(cls=Command)
 @LOGS
-@option("--json", is_flag=True, group=OUTPUT, help="Print JSON lines with every future instead of the table.")
+@option("--json", is_flag=True, group=OUTPUT, help="Print JSON lines with every future instead of a result for people.")
+@option("--table", is_flag=True, group=OUTPUT, help="List the scores of all responses, too, chat by chat.")
 @option(
     "--output",
     "-o",
@@ -53,7 +55,7 @@ def _files(output: Path) -> list[Path]:
     help="Write the JSON lines to a file, for a report.",
 )
 @run_options(*READING, *ROLES, *PER, *SCORING, *LIMITS, DRY_RUN, *CACHE_OPTIONS, *RUNNER)
-def score(logs: tuple[str, ...], json: bool, output: Path | None, spec: RunSpec, work: Work) -> None:
+def score(logs: tuple[str, ...], json: bool, table: bool, output: Path | None, spec: RunSpec, work: Work) -> None:
     """Score every assistant turn of logged chats, or every decision of an agent.
 
     The MR of a response is the mean reward of conversations that go on from it: how much of the user's goal they meet,
@@ -67,24 +69,25 @@ def score(logs: tuple[str, ...], json: bool, output: Path | None, spec: RunSpec,
           --json > scores.jsonl
     """
     problems, tally = Problems(), Tally()
+    warn_of_self_preference(spec)
     if work.dry_run:
         dry_run(logs, spec, work, problems)
         return
-    with ExitStack() as opened:
-        run = opened.enter_context(running(logs, spec, work, problems))
-        table = score_table(list(run.scorer.reward.metrics), spec.per)
-        takes = [opened.enter_context(json_rows("-", run.scorer, spec.runner) if json else table)]
-        if output is not None:
-            takes.append(opened.enter_context(json_rows(output, run.scorer, spec.runner)))
-        opened.enter_context(shown(run.progress, streaming=json))
-        run_sync(ascore(run, tally, problems, takes))
-        if not tally.conversations:  # an output of an earlier run stays
-            no_result(f"no conversation could be read from {named(logs)}")
-    show_mr(tally.mean_mr, ok=tally.samples_ok, n=tally.samples, measured=tally.measured, scores=tally.scores)
-    show_users(tally.users, reasons=True)
-    show_missing(tally.futures, broken_off=tally.broken_off)
-    if output is not None:
-        note(f"Details: {output}")
+    with ScoreResult(spec, table=table, output=output, err=json) as result:
+        with ExitStack() as opened:
+            run = opened.enter_context(running(logs, spec, work, problems))
+            takes = [result.of(run.scorer)]
+            if json:
+                takes.append(opened.enter_context(json_rows("-", run.scorer, spec.runner)))
+            if output is not None:
+                takes.append(opened.enter_context(json_rows(output, run.scorer, spec.runner)))
+            opened.enter_context(shown(run.progress, streaming=json))
+            run_sync(ascore(run, tally, problems, takes))
+            if not tally.conversations:  # an output of an earlier run stays
+                no_result(f"no conversation could be read from {named(logs)}")
+        show_scales(tally.measured, scores=tally.scores)
+        show_users(tally.users, reasons=True)
+        show_missing(tally.futures, broken_off=tally.broken_off)
     finish(problems, results=tally.scores, why="no response could be scored", incomplete=tally.scores < tally.turns)
 
 

@@ -1,19 +1,26 @@
-"""Scores on stdout: a table for people, or JSON lines."""
+"""Scores on stdout: the worst and a table for people, or JSON lines."""
 
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from textwrap import wrap
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
-from collab_cli.terminal import make_console, printable, show, shown_response
-from collab_sdk import MRScore, MRScorer
+import click
+
+from collab_cli.provenance import how_played, say, show_provenance, what_counts
+from collab_cli.terminal import is_terminal, make_console, printable, show, shown_response
+from collab_cli.units import of
+from collab_cli.worst import LEAST_ERROR, Worst
+from collab_sdk import MRScore, MRScorer, RunSpec
 from collab_sdk.concurrency import run_sync
 from collab_sdk.files import JsonlWriter, run_path
 from collab_sdk.score_rows import response_row, run_row
 from collab_sdk.simulator import UserTotals
 from collab_sdk.spec import RunnerSpec
+from collab_sdk.stats import estimate_score
 from collab_sdk.types import Per, Turn
 
 if TYPE_CHECKING:
@@ -27,13 +34,9 @@ NARROW = 100
 FOLDED_WIDTH = 8
 LEAST_RESPONSE = 6
 """What a narrow terminal leaves of a response."""
-MOST_OF_RESPONSE = 1000
-"""Characters of a response that are kept for the table; no terminal has room for more in a line."""
+MOST_OF_RESPONSE = 2_000
+"""Characters of a response in the table, outside a terminal; `--json` has it whole."""
 ANY_WIDTH = 10_000
-LEAST_ERROR = 0.005
-"""What two decimals can show."""
-
-
 Take = Callable[[MRScore, Turn], None]
 """What is done with a score, and the turn that it is of."""
 
@@ -59,15 +62,76 @@ def json_rows(path: str | Path, scorer: MRScorer, runner: RunnerSpec) -> Iterato
             run.write(run_row(made_with, usage, spec=spec, users=played, requests=requests))
 
 
-@contextmanager
-def score_table(metrics: Sequence[str], per: Per) -> Iterator[Take]:
-    """Gather scores, and show them when the block ends, however it ends."""
-    lines: list[_Line] = []
-    try:
-        yield lambda score, _: lines.append(_line(score))
-    finally:
-        if lines:
-            _show_whole(_table(lines, metrics, per), _notes(lines))
+class ScoreResult:
+    """What a run of scores found, for people: shown when the block ends, however it ends.
+
+    Who played comes first, then a line of summary, the worst replies, the `table` if it is asked for, and what to look
+    at next. On stderr (`err`), where rows go to stdout, there are no replies.
+    """
+
+    def __init__(self, spec: RunSpec, *, table: bool, output: Path | None, err: bool) -> None:
+        self._spec, self._has_table, self._output, self._err = spec, table and not err, output, err
+        self._lines: list[_Line] = []
+        self._values: list[list[float]] = []
+        self._conversation: str | None = None
+        self._turns = self._samples = self._samples_ok = 0
+        self._worst: Worst | None = None
+        self._metrics: dict[str, None] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def of(self, scorer: MRScorer) -> Take:
+        """Takes the scores of a scorer."""
+        self._worst = Worst(weights=scorer.weights, at_most=scorer.reward.at_most)
+        self._metrics = dict.fromkeys(scorer.reward.metrics)
+        return self._take
+
+    def _take(self, score: MRScore, _: Turn) -> None:
+        if score.conversation_id != self._conversation:
+            self._conversation = score.conversation_id
+            self._values.append([])
+        self._turns += 1
+        self._samples += score.n
+        self._samples_ok += score.n_ok
+        if score.value is not None:
+            self._values[-1].append(score.value)
+        if self._worst is not None:
+            self._worst.add(score)
+        if self._has_table:
+            self._lines.append(_line(score))
+
+    def __exit__(self, *_: object) -> None:
+        worst, spec = self._worst, self._spec
+        if not self._turns or worst is None:
+            return
+        show_provenance(spec, *how_played(spec), what_counts(spec, worst.measured), logs=True, err=self._err)
+        say(self._summary(worst), err=self._err)
+        if not self._err:
+            worst.show(spec.per)
+            if self._lines:
+                click.echo()
+                _show_whole(_table(self._lines, list(self._metrics), spec.per), _notes(self._lines))
+            click.echo()
+        say(self._next(), err=self._err)
+
+    def _summary(self, worst: Worst) -> str:
+        mean = estimate_score(self._values)
+        of_chats = f"{of(worst.n, self._spec.per)} of {of(len(self._values), 'conversation')}"
+        said = f"No {self._spec.per} of {of(self._turns, self._spec.per)} could be scored"
+        if mean is not None:
+            most = "" if worst.of_most is None else f", of at most {worst.of_most:g}"
+            shown = f"{mean.mean:.3f}" if mean.low is None and not mean.is_constant else f"{mean:.3f}"  # n follows
+            said = f"Mean MR {shown} over {of_chats}{most}"
+        lost = self._turns - worst.n
+        without = f" {of(lost, self._spec.per)} without a score." if lost and mean is not None else ""
+        return f"{said}; {self._samples_ok:,} of {of(self._samples, 'sample')} succeeded.{without}"
+
+    def _next(self) -> str:
+        table = "" if self._has_table or self._err else f"--table lists every {self._spec.per}; "
+        if self._output is None:
+            return f"Next: {table}-o scores.jsonl keeps them for collab report, which shows each future and why."
+        return f"Next: {table}collab report {self._output} shows each future, and why it earned what it did."
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -87,7 +151,7 @@ class _Line:
 def _line(score: MRScore) -> _Line:
     return _Line(
         conversation=score.conversation_id,
-        turn=str(score.turn),
+        turn="-" if score.turn is None else str(score.turn + 1),
         response=shown_response(score.response)[:MOST_OF_RESPONSE],
         mr=_with_error(score),
         metrics=score.metrics,
@@ -127,7 +191,7 @@ def _notes(lines: Sequence[_Line]) -> list[list["Text"]]:
     for row, line in enumerate(lines):
         if line.conversation != conversation:
             conversation = line.conversation
-            notes[row].append(Text(printable(conversation), style="bold", no_wrap=True, overflow="ellipsis"))
+            notes[row].append(Text(printable(conversation), style="bold", overflow="fold"))
         if line.error:
             notes[row + 1].append(Text(printable(line.error), style="red"))
     return notes
@@ -159,11 +223,12 @@ def _with_notes(
 
 
 def _least_width(table: "Table") -> int:
-    """Of all columns, with little of the response."""
+    """Of all columns, with little of the response where there is a width to keep to."""
     from rich.measure import Measurement
 
     response = table.columns[1]
-    response.max_width = LEAST_RESPONSE
+    if is_terminal() or "COLUMNS" in os.environ:  # elsewhere nobody said how wide
+        response.max_width = LEAST_RESPONSE
     console = make_console(err=False)
     least = Measurement.get(console, console.options.update(width=ANY_WIDTH), table).maximum
     response.max_width = None

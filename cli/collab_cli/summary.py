@@ -26,17 +26,10 @@ WIDEST, LONGEST_USER = 100, 40
 
 
 def show_usage(ledger: Ledger) -> None:
-    """Calls, tokens, money and time by role; nothing if there was no call."""
-    if not ledger.roles:
-        return
-    table = _table("role", "calls", "cached", "tokens in", "tokens out", "money", "call time")
-    for name, usage in _with_total(ledger):
-        counts = (f"{count:,}" for count in (usage.calls, usage.cache_hits))
-        # Rules and functions do not count tokens; 0 would claim that they did.
-        tokens = (f"{count:,}" if count else "-" for count in (usage.prompt_tokens, usage.completion_tokens))
-        table.add_row(name, *counts, *tokens, money(usage), duration(usage.seconds))
-    show(table, err=True)
+    """Calls, tokens, money and time by role; no zeros where no call gave anything."""
     total = ledger.total
+    if total.calls > total.failures or total.cache_hits:
+        _show_roles(ledger)
     parts = [f"{of(total.retries, 'failed call')} retried"] if total.retries else []
     parts += [f"{of(total.failures, 'call')} failed for good"] if total.failures else []
     if parts:
@@ -46,6 +39,16 @@ def show_usage(ledger: Ledger) -> None:
         note(f"{calls} ended for a reason that is not known here (finish_reason); what came was taken as whole.")
     if total.limited_seconds >= 1:
         note(f"Calls waited for rate limits for {duration(total.limited_seconds)}.")
+
+
+def _show_roles(ledger: Ledger) -> None:
+    table = _table("role", "calls", "cached", "tokens in", "tokens out", "money", "call time")
+    for name, usage in _with_total(ledger):
+        counts = (f"{count:,}" for count in (usage.calls, usage.cache_hits))
+        # Rules and functions do not count tokens; 0 would claim that they did.
+        tokens = (f"{count:,}" if count else "-" for count in (usage.prompt_tokens, usage.completion_tokens))
+        table.add_row(name, *counts, *tokens, money(usage), duration(usage.seconds))
+    show(table, err=True)
 
 
 def note_same_user(bot: str, trained_against: Iterable[str], spec: RunSpec) -> None:
@@ -91,7 +94,8 @@ def show_export(
         note(f"{of(len(report.failed), 'conversation')} failed, see above.")
     if report.candidates_lost:
         note(f"{of(report.candidates_lost, 'candidate')} could not be drawn.")
-    show_mr(report.mean_mr, ok=report.samples_ok, n=report.samples, measured=report.measured, scores=report.scores)
+    show_mr(report.mean_mr, ok=report.samples_ok, n=report.samples)
+    show_scales(report.measured, scores=report.scores)
     show_users(report.users)
     for reason, count in report.lost.most_common(3):
         note(f"{count:>7,} missing: {reason}")
@@ -119,10 +123,14 @@ def _noise(noise: Noise, per: Per) -> str:
     return ""
 
 
-def show_mr(mean: float | None, *, ok: int, n: int, measured: Mapping[str, int], scores: int) -> None:
-    """The mean, and which metrics count in some of the scores only: `measured` says in how many."""
+def show_mr(mean: float | None, *, ok: int, n: int) -> None:
+    """The mean, and how many samples it is of."""
     worth = "No response could be scored" if mean is None else f"Mean MR {figure(mean)}"
     note(f"{worth}; {ok:,} of {of(n, 'sample')} succeeded.")
+
+
+def show_scales(measured: Mapping[str, int], *, scores: int) -> None:
+    """Which metrics count in some of the scores only: `measured` says in how many."""
     for name, count in measured.items():
         if count < scores:
             note(f"{count:,} of {of(scores, 'score')} count {name} too; the others are on another scale.")

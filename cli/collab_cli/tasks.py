@@ -9,6 +9,7 @@ from collab_cli.failures import finish
 from collab_cli.options import CACHE_OPTIONS, DRY_RUN, LIMITS, NO_MODEL, ROLES, Work, declared_options, run_options
 from collab_cli.params import OUTPUT, Group, TaskName, option, rows_output
 from collab_cli.progress import Progress, shown
+from collab_cli.provenance import bots_of, judge_of, show_parts, users_of
 from collab_cli.row_options import ROW_OPTIONS, Rows, is_typed
 from collab_cli.setup import open_engine, prices_of, tools_part
 from collab_cli.summary import show_estimate, show_usage
@@ -114,7 +115,14 @@ def export(
             problems.close()
         else:
             _play(rows, spec, work, exchanges, write, problems)
+    if spec is not None:
+        show_parts(*([bots_of(spec)] if play else []), users_of(spec), judge_of(spec), found.name, err=True)
     note(f"Wrote {of(written, 'chat')} to {'stdout' if output == '-' else printable(output)}.")
+    if written and output != "-":
+        after = (
+            f"collab export-prefs {printable(output)} makes pairs" if play else "collab finetune --rounds plays them"
+        )
+        note(f"Next: {after}.")
     finish(problems, results=written, why="no row could be made a chat")
 
 

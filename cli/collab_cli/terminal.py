@@ -21,6 +21,8 @@ from collab_sdk.secrets import harmless
 if TYPE_CHECKING:
     from rich.console import Console, JustifyMethod, RenderableType
 
+    from collab_sdk.stats import Estimate
+
 STDERR = 2
 PROBLEMS_SHOWN = 20
 GAP = 2
@@ -160,6 +162,11 @@ def show(renderable: "RenderableType", *, err: bool = False, at_least: int = 0) 
     _print(text.encode(console.encoding, "replace").decode(console.encoding), err=err)
 
 
+def is_terminal() -> bool:
+    """Whether a person reads stdout: what goes into a pipe or a file is never cut."""
+    return sys.stdout.isatty()
+
+
 def make_console(*, err: bool) -> "Console":
     from rich.console import Console
 
@@ -223,6 +230,11 @@ class StatisticsTable:
             more = max(0, min(spare, wanted - widths[place]))
             widths[place], spare = widths[place] + more, spare - more
         return widths
+
+
+def cell(estimate: "Estimate | None", form: str) -> str:
+    """A figure as a table has it; a dash where there is none."""
+    return "-" if estimate is None else format(estimate, form)
 
 
 def _longest(texts: Iterable[str]) -> int:

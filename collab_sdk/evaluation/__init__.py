@@ -1,5 +1,6 @@
 """Whole conversations with the simulated user, their statistics, and how far the bots' difference is to be trusted."""
 
+from collab_sdk.evaluation.baseline import Baseline, Change, changes, gated, is_below, known_statistics
 from collab_sdk.evaluation.comparison import Comparison, PairedStatistic, acompare_bots
 from collab_sdk.evaluation.episode import Episode
 from collab_sdk.evaluation.evaluation_rows import evaluation_row
@@ -17,8 +18,10 @@ from collab_sdk.evaluation.statistics import (
 )
 
 __all__ = [
+    "Baseline",
     "BotResult",
     "BotStatistic",
+    "Change",
     "Comparison",
     "Episode",
     "Evaluator",
@@ -28,8 +31,12 @@ __all__ = [
     "acompare_bots",
     "bot_statistics",
     "by_persona",
+    "changes",
     "evaluation_row",
+    "gated",
     "has_question_mark",
+    "is_below",
+    "known_statistics",
     "missing_bounds",
     "mr_bounds",
     "plot_statistics",

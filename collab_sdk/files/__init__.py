@@ -2,7 +2,7 @@
 
 from collab_sdk.files.inputs import NO_INPUTS, Inputs
 from collab_sdk.files.json_text import parse_json, to_json
-from collab_sdk.files.names import PARTIAL, STDIN, beside, database_files, export_files, run_path
+from collab_sdk.files.names import PARTIAL, STDIN, beside, database_files, export_files, file_meant, run_path
 from collab_sdk.files.private import create_private
 from collab_sdk.files.sqlite import is_sqlite
 from collab_sdk.files.system import is_out_of_files, reason
@@ -19,6 +19,7 @@ __all__ = [
     "create_private",
     "database_files",
     "export_files",
+    "file_meant",
     "is_out_of_files",
     "is_sqlite",
     "parse_json",

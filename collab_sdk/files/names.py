@@ -1,6 +1,7 @@
 """The names of the files that belong to another file."""
 
 from collections.abc import Iterator
+from difflib import get_close_matches
 from pathlib import Path
 
 STDIN = "-"
@@ -24,6 +25,16 @@ def run_path(target: Path) -> Path:
 def export_files(pairs: Path) -> list[Path]:
     """The pairs and every file that an export may write beside them."""
     return [pairs, *(beside(pairs, part) for part in PARTS), run_path(pairs)]
+
+
+def file_meant(path: Path | str) -> str:
+    """`; did you mean 'chats.jsonl'?` for a path that is not there, or nothing where no name beside it is close."""
+    wanted = Path(path)
+    try:
+        close = get_close_matches(wanted.name, [each.name for each in wanted.parent.iterdir()], n=1)
+    except (OSError, ValueError):
+        return ""
+    return f"; did you mean {str(wanted.with_name(close[0]))!r}?" if close and close[0] != wanted.name else ""
 
 
 def database_files(path: Path) -> list[Path]:

@@ -10,7 +10,7 @@ from pathlib import Path, PurePath
 from typing import Any, cast
 
 from collab_sdk.errors import InputError
-from collab_sdk.files import PARTIAL, STDIN, reason
+from collab_sdk.files import PARTIAL, STDIN, file_meant, reason
 
 _GLANCE = 4096
 _BESIDE_SQLITE = re.compile(r"-(?:wal|shm|journal|(?:pending|making)-\d+-[0-9a-f]+)$")
@@ -37,7 +37,8 @@ def _files_of(path: str) -> list[str]:
         Path(path).stat()
         files = [str(file) for file in _visible_files(Path(path))] if Path(path).is_dir() else [path]
     except (OSError, ValueError) as error:
-        raise InputError(f"cannot be read: {reason(error)}", where=path) from None
+        meant = file_meant(path) if isinstance(error, FileNotFoundError) else ""
+        raise InputError(f"cannot be read: {reason(error)}{meant}", where=path) from None
     if not files:
         raise InputError("no files in this folder", where=path)
     for file in files:

@@ -102,7 +102,8 @@ class Metric(Protocol):
     A class may have three more methods, each a function of the goal: `check`, which raises UsageError if this goal
     cannot be measured; `rubric`, what to ask the judge (a Rubric or None); `artefact`, what to pull out of the
     conversation, in a few words (text or None). And one of the logged conversation, `applies`: whether it can be
-    measured there at all. Where not, it is no part of the reward of any response in that conversation.
+    measured there at all. Where not, it is no part of the reward of any response in that conversation. An attribute
+    `highest` says its highest value, so that results can tell of how much a reward is.
     """
 
     @property

@@ -150,3 +150,9 @@ def code_of(metric: Metric) -> str | None:
         return str(metric.options["code"])
     module = type(metric).__module__
     return None if module.startswith("collab_sdk.") else module_code(module)
+
+
+def highest_of(metric: Metric) -> float | None:
+    """The highest value that a metric can have; None for one of somebody's own that has no `highest`."""
+    known = getattr(metric, "highest", 1.0 if code_of(metric) is None else None)
+    return None if known is None else float(known)

@@ -26,6 +26,7 @@ from collab_sdk.metrics.base import (
     rubric_of,
 )
 from collab_sdk.metrics.judge import Judge, groups_that_fit
+from collab_sdk.metrics.resolve import highest_of
 from collab_sdk.tokens import count_tokens, english_tokens
 from collab_sdk.types import LARGEST_VALUE, Conversation, Future, Goal, Turn
 
@@ -50,6 +51,16 @@ class Reward:
         if not chosen and self.metrics:
             raise SampleError(f"Nothing is measured: this conversation has no place for {', '.join(self.metrics)}.")
         return self if len(chosen) == len(self.metrics) else Reward(chosen, self.judge)
+
+    def at_most(self, names: Iterable[str]) -> float | None:
+        """The highest reward that these metrics can give together; None where that is not known of one of them."""
+        total = 0.0
+        for metric, weight in (self.metrics[name] for name in names):
+            highest = highest_of(metric)
+            if highest is None or weight < 0:
+                return None
+            total += weight * highest
+        return total
 
     def check(self, goal: Goal) -> None:
         """Raise UsageError if a metric cannot measure this goal: before anything is paid for."""

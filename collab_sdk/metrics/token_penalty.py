@@ -3,6 +3,7 @@
 import math
 import warnings
 from dataclasses import dataclass
+from typing import ClassVar
 
 from collab_sdk.errors import UsageError
 from collab_sdk.metrics.base import Evidence
@@ -20,6 +21,7 @@ class TokenPenalty:
     rate: float = 5e-4
     roles: tuple[str, ...] = ("user", "assistant")
     name: str = "token_penalty"
+    highest: ClassVar[float] = 0.0
 
     def __post_init__(self) -> None:
         if not 0 <= self.rate < math.inf:

@@ -5,6 +5,7 @@ import os
 import re
 import sys
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 from typing import Any, Self
@@ -13,6 +14,8 @@ from collab_sdk.errors import EndpointError, MissingExtraError
 from collab_sdk.plugins import names
 from collab_sdk.secrets import check_variable, remember_secret
 
+LIKENESS = 0.8
+"""Of a slip, from 0 to 1: a letter that is missing, doubled or in the wrong place."""
 OPENAI_ADDRESS = "https://api.openai.com/v1"
 OPENAI_BASE, OPENAI_KEY = "OPENAI_BASE_URL", "OPENAI_API_KEY"
 SERVER_BASE, SERVER_KEY = "HOSTED_VLLM_API_BASE", "HOSTED_VLLM_API_KEY"
@@ -65,6 +68,16 @@ def provider_of(name: str) -> str | None:
     """The provider that a model name begins with, as in `anthropic/claude-opus-4-5`; None for `Qwen/Qwen3-8B`."""
     provider, slash, _ = name.partition("/")
     return provider if slash and (provider in PROVIDERS or _is_new_provider(provider)) else None
+
+
+def misspelt(name: str) -> str | None:
+    """The name that one of no provider, and of no server, is likely to be a slip of: `openai/x` for `opnai/x`."""
+    head, slash, rest = name.partition("/")
+    if slash:
+        close = [] if provider_of(name) else get_close_matches(head, PROVIDERS, n=1, cutoff=LIKENESS)
+    else:
+        close = get_close_matches(name, names("chat_models"), n=1, cutoff=LIKENESS)
+    return f"{close[0]}{slash}{rest}" if close and close[0] != head else None
 
 
 def _is_new_provider(provider: str) -> bool:

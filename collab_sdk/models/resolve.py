@@ -12,7 +12,7 @@ from collab_sdk.models.client import ClientModel
 from collab_sdk.models.function import FunctionModel
 from collab_sdk.models.instructed import InstructedModel, instructions_in
 from collab_sdk.models.litellm import LiteLLMModel, litellm_price
-from collab_sdk.models.providers import OPENAI_ADDRESS, ApiKey, default_base, has_own_address, provider_of
+from collab_sdk.models.providers import OPENAI_ADDRESS, ApiKey, default_base, has_own_address, misspelt, provider_of
 from collab_sdk.models.replicated import ReplicatedModel
 from collab_sdk.models.server import ServerModel
 from collab_sdk.plugins import import_named, load, names
@@ -145,6 +145,10 @@ def _named(name: str, served: _Served) -> ChatModel:
 
 def _at(name: str, base: str | None, served: _Served) -> ChatModel:
     """The model at one server. Only a provider's own address gets the key in that provider's variable."""
+    if base is None and (meant := misspelt(name)) is not None:
+        raise UsageError(
+            f"Unknown model {name!r}. Did you mean {meant!r}? A server of your own needs its address (api_base=)."
+        )
     key = ApiKey.of(name, base, given=served.api_key, variable=served.api_key_env)
     provider = provider_of(name)
     if base is None or (has_own_address(name) and provider != "openai"):

@@ -10,7 +10,7 @@ from typing import Any
 from collab_sdk.errors import InputError
 from collab_sdk.evaluation.evaluation_rows import EVALUATION_SCHEMA
 from collab_sdk.fidelity.check_rows import CHECK_SCHEMA
-from collab_sdk.files import beside, parse_json, run_path
+from collab_sdk.files import beside, file_meant, parse_json, run_path
 from collab_sdk.logs.log_rows import read_rows
 from collab_sdk.preferences.files import TURN_SCHEMA
 from collab_sdk.report.fields import Row
@@ -100,7 +100,9 @@ def read_run(path: Path, report: Report) -> Row:
 def read_objects(path: Path, report: Report) -> Iterator[tuple[str, Row]]:
     """The rows of a file that are JSON objects, each with its place."""
     if not path.is_file():
-        problem = "it is a folder; a report is on one file" if path.is_dir() else "there is no such file"
+        problem = (
+            "it is a folder; a report is on one file" if path.is_dir() else f"there is no such file{file_meant(path)}"
+        )
         raise InputError(problem, where=str(path))
     for where, line in read_rows(str(path), report):
         try:

@@ -31,6 +31,11 @@ class Estimate:
     """Of a share: how many of the `n` it counts."""
     note: str = ""
 
+    @property
+    def is_constant(self) -> bool:
+        """Whether there is no interval since enough values are all equal, and not since they are too few."""
+        return self.low is None and self.note.startswith("all ")
+
     def to_dict(self) -> dict[str, Any]:
         """As JSON values: a mean that is not finite is None."""
         return {**asdict(self), "mean": self.mean if isfinite(self.mean) else None}

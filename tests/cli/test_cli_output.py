@@ -28,20 +28,20 @@ def logs(tmp_path):
 @pytest.mark.parametrize("width", [80, 120])
 def test_the_table_of_scores_fits_the_terminal(logs, monkeypatch, width):
     monkeypatch.setenv("COLUMNS", str(width))
-    lines = collab("score", logs, "--model", "offline").stdout.splitlines()
+    lines = collab("score", logs, "--model", "offline", "--table").stdout.splitlines()
     assert max(map(len, lines)) <= width
-    first = next(number for number, line in enumerate(lines) if "chat-0" in line)
-    assert any("turn  response" in line for line in lines[:first])
+    head = next(number for number, line in enumerate(lines) if "turn  response" in line)
+    first = next(number for number, line in enumerate(lines) if "chat-0" in line and number > head)
     error = r"(± \d\.\d\d|±<0\.01)"  # never 0.00: futures that nearly agree are no certainty
-    assert re.fullmatch(rf" +0  Sure, done\. +-?\d\.\d\d {error}( +-?\d\.\d\d){{4}}  3/3", lines[first + 1])
+    assert re.fullmatch(rf" +1  Sure, done\. +-?\d\.\d\d {error}( +-?\d\.\d\d){{4}}  3/3", lines[first + 1])
     assert "± 0.00" not in "\n".join(lines)
 
 
 @pytest.mark.parametrize("width", [20, 60])
 def test_no_column_of_scores_is_lost_in_a_narrow_terminal(logs, monkeypatch, width):
-    wide = collab("score", logs, "--model", "offline").stdout
+    wide = collab("score", logs, "--model", "offline", "--table").stdout
     monkeypatch.setenv("COLUMNS", str(width))
-    narrow = collab("score", logs, "--model", "offline").stdout
+    narrow = collab("score", logs, "--model", "offline", "--table").stdout
     assert re.findall(r"-?\d\.\d\d|3/3", narrow) == re.findall(r"-?\d\.\d\d|3/3", wide)
     assert "observed" in narrow
     if width == 60:
@@ -54,11 +54,11 @@ def test_a_turn_without_a_score_shows_why(tmp_path, monkeypatch):
     logs = tmp_path / "chats.jsonl"
     logs.write_text("".join(json.dumps(chat_row(number)) + "\n" for number in (0, 3)))
     bot = write_bot(tmp_path, body, name="hiking_bots")
-    result = collab("score", logs, "-a", bot, "--model", "offline")
+    result = collab("score", logs, "-a", bot, "--model", "offline", "--table")
     assert result.exit_code == 3, result.output
-    assert re.search(r"0  Sure, done\.( +-){4} +-?\d\.\d\d  0/3", result.stdout), "only what really followed is scored"
+    assert re.search(r"1  Sure, done\.( +-){4} +-?\d\.\d\d  0/3", result.stdout), "only what really followed is scored"
     assert "no such trail" in " ".join(result.stdout.split())
-    assert "6 of 12 samples succeeded" in result.stderr
+    assert "6 of 12 samples succeeded. 2 turns without a score." in " ".join(result.stdout.split())
 
 
 def write_agent_chats(path):
@@ -76,12 +76,19 @@ def write_agent_chats(path):
     return path
 
 
+def table_of(result):
+    """Its lines, and what comes after them."""
+    lines = result.stdout.splitlines()
+    return lines[next(place for place, line in enumerate(lines) if re.match(r"(turn|decision)  response", line)) :]
+
+
 def test_the_table_shows_calls_where_nothing_was_said_and_grounded_where_it_was_measured(tmp_path, monkeypatch):
     monkeypatch.setenv("COLUMNS", "140")
     logs = write_agent_chats(tmp_path / "agent.jsonl")
-    result = collab("score", logs, "--model", "offline", "--window", "1")
-    lines = {" ".join(line.split()[1:4]): line for line in result.stdout.splitlines()}
-    assert "grounded" in result.stdout.splitlines()[0]
+    result = collab("score", logs, "--model", "offline", "--window", "1", "--table")
+    table = table_of(result)
+    lines = {" ".join(line.split()[1:4]): line for line in table}
+    assert "grounded" in table[0]
     assert "→ cancel_order(id=" in result.stdout
     assert "It has shipped." in result.stdout
     assert "\x1b" not in result.output
@@ -94,13 +101,11 @@ def test_the_table_shows_calls_where_nothing_was_said_and_grounded_where_it_was_
 def test_decisions_are_scored_and_shown_one_by_one(tmp_path, monkeypatch):
     monkeypatch.setenv("COLUMNS", "140")
     logs = write_agent_chats(tmp_path / "agent.jsonl")
-    result = collab(
-        "score", logs, "--model", "offline", "--per", "decision", "--limit", "1", "-o", tmp_path / "s.jsonl"
-    )
+    output = ["-o", tmp_path / "s.jsonl"]
+    result = collab("score", logs, "--model", "offline", "--per", "decision", "--limit", "1", "--table", *output)
     assert result.exit_code == 0, result.output
-    assert result.stdout.startswith("decision  response")
-    shown = [re.split(r"  +", line.strip())[:2] for line in result.stdout.splitlines()[3:]]
-    assert shown == [["0", "→ look_up(order=5)"], ["1", "It has shipped."], ["2", '→ cancel_order(id="5\\u001b[2J")']]
+    shown = [re.split(r"  +", line.strip())[:2] for line in table_of(result)[3:6]]
+    assert shown == [["1", "→ look_up(order=5)"], ["2", "It has shipped."], ["3", '→ cancel_order(id="5\\u001b[2J")']]
     rows = [json.loads(line) for line in (tmp_path / "s.jsonl").read_text().splitlines()]
     assert [[message["role"] for message in row["response"]] for row in rows] == [["assistant"]] * 3
     assert rows[1]["history"][-1]["content"] == "SHIPPED"
@@ -133,7 +138,7 @@ def test_logged_text_cannot_drive_the_terminal(tmp_path):
     row = chat_row(0, id="chat\x1b[31m")
     row["messages"][1]["content"] = "red \x1b[31malert\x07\nand a second line"
     (tmp_path / "chats.jsonl").write_text(json.dumps(row))
-    result = collab("score", tmp_path / "chats.jsonl", "--model", "offline")
+    result = collab("score", tmp_path / "chats.jsonl", "--model", "offline", "--table")
     assert result.exit_code == 0
     assert "\x1b" not in result.output
     assert "\x07" not in result.output
@@ -293,7 +298,7 @@ def test_the_summary_of_scores_tells_in_how_many_samples_the_bot_broke_off(tmp_p
     cut = {"choices": [{"message": {"role": "assistant", "content": "Sure, one"}, "finish_reason": "length"}]}
     name = write_bot(tmp_path, f"return {cut!r}", name="cut_bots")
     result = collab("score", write_chats(tmp_path / "chats.jsonl", 1), "-a", name, "--model", "offline")
-    assert "of 6 samples succeeded" in result.stderr
+    assert "of 6 samples succeeded" in result.stdout
     assert re.search(r"In \d samples, a reply of the assistant's was cut off, filtered or empty", result.stderr)
     assert "missing" not in result.stderr
 
@@ -360,7 +365,7 @@ def test_numbers_are_written_as_people_read_them():
 
 
 def test_scores_in_a_file_say_what_made_them_and_what_the_run_cost(logs, tmp_path):
-    result = collab("score", logs, "--model", "offline", "-o", tmp_path / "scores.jsonl")
+    result = collab("score", logs, "--model", "offline", "-o", tmp_path / "scores.jsonl", "--table")
     assert result.exit_code == 0, result.output
     assert "turn  response" in result.stdout
     rows = [json.loads(line) for line in (tmp_path / "scores.jsonl").read_text().splitlines()]
@@ -410,13 +415,13 @@ def test_ids_and_reasons_go_over_all_columns_of_the_table(tmp_path, monkeypatch)
     logs = tmp_path / "chats.jsonl"
     ids = [f"telecom-confusion-{number}-0-of-the-second-series-of-chats" for number in (0, 3)]
     logs.write_text("".join(json.dumps(chat_row(n) | {"id": id}) + "\n" for n, id in zip((0, 3), ids, strict=True)))
-    result = collab("score", logs, "-a", bot, "--model", "offline")
+    result = collab("score", logs, "-a", bot, "--model", "offline", "--table")
     lines = result.stdout.splitlines()
     assert set(ids) <= set(lines)
     assert max(map(len, lines)) <= 80
     reason = next(place for place, line in enumerate(lines) if line.startswith("no score: "))
     assert "the trail to the hut is closed" in " ".join(lines[reason : reason + 2])
-    assert re.match(" *0  Sure, done", lines[reason - 1])
+    assert re.match(" *1  Sure, done", lines[reason - 1])
 
 
 def test_a_mean_over_two_scales_says_so(tmp_path):

@@ -38,7 +38,7 @@ def test_two_bots_are_compared_figure_by_figure(data, tmp_path):
         "math-chat",
         "accuracy",
         "interactivity",
-        "minus offline",
+        "Δ vs offline",
         "6 of 6",
         "k tokens read",
         "exchanges",
@@ -63,7 +63,7 @@ def test_figures_fit_80_columns_with_the_differences_below_where_they_do_not_fit
     lines = result.stdout.splitlines()
     assert max(map(len, lines)) <= 80
     below = lines[lines.index("") + 1 :]
-    assert [line.split() for line in below[:2]] == [["proactive:offline"], ["order-desk", "minus", "offline"]]
+    assert [line.split() for line in below[:2]] == [["proactive:offline"], ["order-desk", "Δ", "vs", "offline"]]
     for figures in (lines[: lines.index("")], below):
         [exchanges] = [line for line in figures if line.startswith("exchanges")]
         assert re.fullmatch(r"exchanges( +[+-]?[\d.]+ \[[+-]?[\d.]+, [+-]?[\d.]+\])+", exchanges)
@@ -245,7 +245,7 @@ def test_a_row_for_each_persona_stands_beside_the_main_table(tmp_path, monkeypat
     assert max(map(len, result.stdout.splitlines())) <= 80
     assert "24 of 24" in main
     assert "impatient" not in main
-    for part in ("minus none", "  none", "  impatient", "  terse", "user gave up", "24 of 24"):
+    for part in ("Δ vs none", "  none", "  impatient", "  terse", "user gave up", "24 of 24"):
         assert part in rows
     [row] = [json.loads(line) for line in target.read_text().splitlines()]
     [found] = row["by_persona"]

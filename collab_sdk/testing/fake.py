@@ -1,4 +1,4 @@
-"""Chat models for tests: this project's and its users'."""
+"""Chat models that answer what a test tells them to."""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any

@@ -1,0 +1,162 @@
+"""An earlier evaluation as the baseline of another one, and what decides whether a bot got worse."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Self
+
+from collab_sdk.errors import InputError, UsageError
+from collab_sdk.evaluation.asking_statistics import MACROS
+from collab_sdk.evaluation.episode import Episode
+from collab_sdk.evaluation.evaluation_rows import EVALUATION_SCHEMA
+from collab_sdk.evaluation.statistics import BotResult, BotStatistic, bot_statistics
+from collab_sdk.files import file_meant, parse_json
+from collab_sdk.messages import as_messages
+from collab_sdk.spec import difference
+from collab_sdk.stats import Estimate, estimate_minus
+from collab_sdk.types import End, Future
+
+SAME = ("simulators", "personas", "judge", "tools", "tools_model", "calls_per_turn", "prompts", "code")
+"""What must be the same in two evaluations whose figures are compared; bots, rows and their number may differ."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Baseline:
+    """One task of an earlier evaluation, as `collab evaluate -o` wrote it."""
+
+    path: Path
+    task: str
+    exchanges: int
+    bots: Mapping[str, BotResult]
+    made_with: Mapping[str, Any]
+
+    @classmethod
+    def read(cls, path: str | Path) -> dict[str, Self]:
+        """The tasks of a file, by name. Raises InputError for a file that is none."""
+        path = Path(path)
+        try:
+            rows = [parse_json(line) for line in path.read_text(encoding="utf-8").split("\n") if line.strip()]
+            if not rows or any(row["schema"] != EVALUATION_SCHEMA for row in rows):
+                raise ValueError
+            return {row["task"]: cls._of(row, path) for row in rows}
+        except OSError as error:
+            meant = file_meant(path) if isinstance(error, FileNotFoundError) else ""
+            raise InputError(f"it cannot be read: {error.strerror}{meant}", where=str(path)) from error
+        except (InputError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+            raise InputError("it is no evaluation: collab evaluate -o writes one", where=str(path)) from error
+
+    @classmethod
+    def _of(cls, row: Mapping[str, Any], path: Path) -> Self:
+        bots = {
+            result["bot"]: BotResult(
+                name=result["bot"],
+                played=tuple(map(_episode, result["conversations"])),
+                failed=dict(result["failed"]),
+            )
+            for result in row["results"]
+        }
+        made_with = dict(row["made_with"])
+        return cls(path=path, task=str(row["task"]), exchanges=int(row["exchanges"]), bots=bots, made_with=made_with)
+
+    def check(self, made_with: Mapping[str, Any], *, exchanges: int) -> None:
+        """Raise UsageError where another user or judge played than in an evaluation of this provenance."""
+        sides = [{name: side[name] for name in SAME if name in side} for side in (made_with, self.made_with)]
+        found = difference(*sides)
+        if exchanges != self.exchanges:
+            found = f"exchanges is {self.exchanges}, not {exchanges}"
+        if found is not None:
+            raise UsageError(
+                f"{self.path} cannot be the baseline: its {found}. Evaluate the baseline's bot anew, with -o FILE."
+            )
+
+    def of(self, bot: str) -> BotResult:
+        """What a bot is compared with: itself as it was then, or the only bot of the baseline.
+
+        Raises UsageError where the baseline has several others.
+        """
+        if bot in self.bots:
+            return self.bots[bot]
+        if len(self.bots) == 1:
+            return next(iter(self.bots.values()))
+        raise UsageError(f"{self.path} has no bot {bot!r} to compare with, and several others: {', '.join(self.bots)}.")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Change:
+    """A statistic of a bot, beside what it was."""
+
+    name: str
+    before: Estimate | None
+    now: Estimate | None
+    change: Estimate | None
+    """Over the conversations that both have; without any, of two samples that have nothing in common."""
+    pairs: int
+    """Conversations that both have."""
+
+
+def changes(result: BotResult, before: BotResult) -> list[Change]:
+    """What the statistics of a bot were and are. Conversations are pairs by their id, sample and opening."""
+    now = {_key(one): _said(one) for one in result.played}
+    same = tuple(one for one in before.played if now.get(_key(one), _said(one)) == _said(one))
+    before = replace(before, played=same)
+    pairs = len(result.done.keys() & before.done.keys())
+    return [_change(each, pairs) for each in bot_statistics([before, result])]
+
+
+def _key(one: Episode) -> tuple[str, int]:
+    return one.conversation_id, one.future.sample
+
+
+def _said(one: Episode) -> list[dict[str, Any]]:
+    """Before the bot's first answer: under one id, another file may have another chat."""
+    return [message.to_dict() for message in one.opening]
+
+
+def _change(statistic: BotStatistic, pairs: int) -> Change:
+    (before, now), (change,) = statistic.means, statistic.differences
+    if not pairs and before is not None and now is not None:
+        change = estimate_minus(now, before, [(0.0, 0.0)])
+    return Change(name=statistic.name, before=before, now=now, change=change, pairs=pairs)
+
+
+def gated(names: Iterable[str]) -> list[str]:
+    """The statistics by which a bot may be worse: metrics, and whether it knows when to ask."""
+    return [*names, "macro accuracy"]
+
+
+def is_below(estimate: Estimate | None, value: float = 0.0) -> bool | None:
+    """Whether a figure is below a value beyond doubt; None where there is too little for an answer.
+
+    Its whole 95 % interval has to be below. Values that are all equal have no interval, and are their own answer.
+    """
+    if estimate is None:
+        return None
+    if estimate.high is not None:
+        return estimate.high < value
+    return estimate.mean < value if estimate.is_constant else None
+
+
+def known_statistics(metrics: Iterable[str]) -> list[str]:
+    """The statistics that may have a least value."""
+    return [*metrics, "asks when ambiguous", "answers when clear", *MACROS, "useful questions"]
+
+
+def _episode(row: Mapping[str, Any]) -> Episode:
+    future = Future(
+        sample=int(row["sample"]),
+        messages=as_messages(row["messages"]),
+        end=End(row["end"]),
+        metrics={str(name): float(value) for name, value in row["metrics"].items()},
+        reward=None if row["reward"] is None else float(row["reward"]),
+        error=row["error"],
+        user=str(row["user"]),
+        persona=str(row["persona"]),
+    )
+    return Episode(
+        conversation_id=str(row["conversation_id"]),
+        opening=as_messages(row["opening"]),
+        future=future,
+        questions=tuple(map(bool, row["questions"])),
+        is_ambiguous=row["is_ambiguous"],
+        asks=row["asks"],
+    )

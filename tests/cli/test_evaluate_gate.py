@@ -1,0 +1,84 @@
+"""`collab evaluate` as a gate in CI: an exit code of its own, decided by intervals."""
+
+import json
+
+import pytest
+from support.cli import chat_row, collab, write_chats
+
+WORSE = 5
+N = 16
+"""Conversations, from which even shares on a grid have an interval."""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Some chats, the same number of others, and what a bot that asks made of the first."""
+    folder = tmp_path_factory.mktemp("gate")
+    write_chats(folder / "chats.jsonl", N)
+    (folder / "others.jsonl").write_text("".join(json.dumps(chat_row(n, id=f"other-{n}")) + "\n" for n in range(N)))
+    assert play(folder, "-a", "proactive:offline", "-o", folder / "asks.json").exit_code == 0
+    return folder
+
+
+def play(folder, *arguments, data="chats.jsonl"):
+    files = ("--data", folder / data, "--cache-dir", folder / "cache")
+    return collab("evaluate", "-t", "logs", *files, "--model", "offline", "--exchanges", 2, *arguments)
+
+
+def test_a_bot_that_is_worse_than_the_baseline_fails_by_an_exit_code_of_its_own(folder):
+    gate = ("--baseline", folder / "asks.json", "--fail-if", "worse")
+    result = play(folder, "-a", "offline", *gate)
+    assert result.exit_code == WORSE, result.output
+    assert "Failed: interactivity of offline: -0." in result.stderr
+    assert "Δ vs baseline" in result.stdout
+    assert f"have {N} conversations in common" in result.stderr
+    same = play(folder, "-a", "proactive:offline", *gate)
+    assert same.exit_code == 0, same.output
+    assert "Failed" not in same.stderr
+    assert play(folder, "-a", "offline", *gate[:2]).exit_code == 0, "nothing was asked to fail"
+
+
+def test_other_rows_are_compared_by_their_means(folder):
+    result = play(folder, "-a", "proactive:offline", "--baseline", folder / "asks.json", data="others.jsonl")
+    assert result.exit_code == 0, result.output
+    assert "have no conversation in common" in result.stderr
+
+
+def test_an_id_that_has_another_chat_now_is_no_pair(folder, tmp_path):
+    rows = [chat_row(n) for n in range(N)]
+    rows[0]["messages"][0]["content"] = "a flight to Rome please"
+    (tmp_path / "chats.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    result = play(tmp_path, "-a", "offline", "--baseline", folder / "asks.json")
+    assert f"have {N - 1} conversations in common" in result.stderr
+
+
+@pytest.mark.parametrize(("least", "code"), [("interactivity=2", WORSE), ("interactivity=0", 0), ("goal=-1", 0)])
+def test_a_metric_below_its_least_value_fails(folder, least, code):
+    result = play(folder, "-a", "proactive:offline", "--fail-under", least)
+    assert result.exit_code == code, result.output
+    assert ("below 2" in result.stderr) is (code == WORSE)
+
+
+def test_too_few_conversations_decide_nothing(folder):
+    result = play(folder, "-a", "offline", "--limit", 2, "--fail-under", "interactivity=0.5")
+    assert result.exit_code == 1
+    assert "No result: too few conversations to tell interactivity of offline" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--fail-if", "worse"], "give --baseline FILE"),
+        (["--fail-under", "gaol=0.5"], "it has goal, interactivity"),
+        (["--fail-under", "goal"], "must read METRIC=VALUE"),
+        (["--baseline", "chats.jsonl"], "it is no evaluation: collab evaluate -o writes one"),
+        (["--baseline", "asks.json", "--judge", "offline:proactive"], "cannot be the baseline: its judge.name is"),
+        (["--baseline", "asks.json", "--exchanges", "3"], "exchanges is 2, not 3"),
+    ],
+)
+def test_a_gate_that_can_decide_nothing_is_refused_before_any_call(folder, arguments, said):
+    given = [folder / name if (folder / name).is_file() else name for name in arguments]
+    result = play(folder, "-a", "offline", *given, "--max-calls", 0)
+    assert result.exit_code in (1, 2)
+    assert said in result.stderr
+    assert "Stopped" not in result.stderr
