@@ -175,7 +175,7 @@ class Address:
             value
             for part in parts.query.split("&")
             for name, _, raw in [part.partition("=")]
-            if SECRET_PARAMETERS.search(name) or is_secret(raw)
+            if SECRET_PARAMETERS.search(unquote_plus(name)) or is_secret(unquote_plus(raw))
             for value in (raw, unquote_plus(raw))
         ]
         found = (credentials, password, unquote(password), *asked)

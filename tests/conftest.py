@@ -6,8 +6,10 @@ import pytest
 from hypothesis import HealthCheck, settings
 from support.litellm_state import forget_litellm
 
-settings.register_profile("collab", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("collab")  # no test may fail because the machine is busy
+# No test may fail because the machine is busy, or by the luck of the draw: `--hypothesis-profile explore` draws anew.
+settings.register_profile("explore", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("collab", settings.get_profile("explore"), derandomize=True)
+settings.load_profile("collab")
 
 
 @pytest.fixture(autouse=True)

@@ -65,19 +65,20 @@ def prune(older_than: float | None, unreadable: bool, dry_run: bool, yes: bool, 
       collab cache prune --unreadable --yes
     """
     if older_than is None and not unreadable:
-        raise click.UsageError("Say what goes: --older-than or --unreadable.")
+        raise click.UsageError("Choose what to delete: --older-than or --unreadable.")
     age = None if older_than is None else older_than * SECONDS_A_DAY
     with _opened(cache) as replies:
-        stored, found = replies.stats(), replies.prune(age, unreadable=unreadable, dry_run=True)
+        stored, now = replies.stats(), replies.now()
+        found = replies.prune(age, now=now, unreadable=unreadable, dry_run=True)
         what = _replies(found.matching)
         if unreadable:
-            what += f", {found.unreadable:,} unreadable and {stored.quarantined:,} moved aside"
+            what += f", {found.unreadable:,} unreadable and {found.aside:,} moved aside"
         else:
             _show_unreadable(found, stored.quarantined)
-        nothing = not (found.matching or (unreadable and (found.unreadable or stored.quarantined)))
+        nothing = not (found.matching or (unreadable and (found.unreadable or found.aside)))
         if _is_agreed(what, stored.where, nothing=nothing, dry_run=dry_run, yes=yes):
-            deleted = replies.prune(age, unreadable=unreadable)
-            count = deleted.matching + (deleted.unreadable + stored.quarantined if unreadable else 0)
+            deleted = replies.prune(age, now=now, unreadable=unreadable)
+            count = deleted.matching + (deleted.unreadable + deleted.aside if unreadable else 0)
             click.echo(f"Deleted {_replies(count)} from {stored.where}; {replies.stats().records:,} are left.")
 
 
@@ -113,10 +114,10 @@ def copy(source: str, target: str) -> None:
     if is_directory(source) and not Path(source).is_dir():
         raise InputError("there is no cache", where=source)
     with closing(open_cache(source)) as replies, closing(open_cache(target)) as copies:
-        read, added = copy_cache(replies, copies)
+        read, added, unreadable = copy_cache(replies, copies)
         click.echo(f"Copied {added:,} of {_replies(read)} from {replies.stats().where} to {copies.stats().where}.")
-        if (left := replies.stats().records - read) > 0:
-            note(f"{_replies(left)} could not be read, and stay where they are: `collab cache stats` says why.")
+        if unreadable:
+            note(f"{_replies(unreadable)} could not be read, and stay where they are: `collab cache stats` says why.")
             raise click.exceptions.Exit(ExitCode.SOME_FAILED)
 
 
@@ -164,7 +165,10 @@ def _is_agreed(what: str, where: str, *, nothing: bool, dry_run: bool, yes: bool
     if dry_run:
         click.echo(f"Would delete {what} from {where}.")
         return False
-    if yes or nothing:
+    if nothing:
+        click.echo(f"Deleted 0 replies from {where}: there are none of that kind.")
+        return False
+    if yes:
         return True
     try:
         is_agreed = click.confirm(f"Delete {what} from {where}? They would have to be paid for again.", err=True)

@@ -15,7 +15,7 @@ class SharedRows(Protocol):
     """
 
     warnings: Sequence[str]
-    """What is wrong with the server, and can be borne: each goes on from "The cache at ...", and says the way out."""
+    """What is wrong with the server, and can be tolerated: each follows "The cache at ...", and says what to do."""
 
     def time(self) -> float:
         """By the server's clock, in seconds since 1970."""
@@ -54,17 +54,19 @@ class SharedRows(Protocol):
         """Give up leases, as far as `owner` still has them."""
 
     def scan(self, after: str) -> tuple[list[str], str]:
-        """Some of the keys, and where to go on; both ends of the way are the empty string."""
+        """Some of the keys, and where to go on; both ends of the way are the empty string. A key comes once."""
 
     def replace(self, rows: Mapping[str, tuple[bytes, bytes]]) -> None:
         """Write the second row of each in the place of the first, if that is still there."""
 
-    def delete(self, keys: Sequence[str]) -> int: ...
+    def delete(self, rows: Mapping[str, bytes]) -> None:
+        """Delete rows, if they are still as they were `read`."""
 
     def quarantined(self) -> int:
         """How many rows were moved aside."""
 
-    def clear_quarantine(self) -> None: ...
+    def clear_quarantine(self) -> int:
+        """Delete what was moved aside; how many rows that were."""
 
     def size(self) -> tuple[int, int]:
         """How many rows, and their bytes at the server."""

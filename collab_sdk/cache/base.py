@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any, Protocol
 
-from collab_sdk.cache.contents import CacheStats, Contents
+from collab_sdk.cache.contents import CacheStats, Contents, Unreadable
 from collab_sdk.cache.record import Row
 from collab_sdk.models.base import ChatReply
 
@@ -36,14 +36,19 @@ class KeptCache(Cache, Protocol):
     def inspect(self) -> Contents:
         """Read all records: how many can be read, and why others cannot."""
 
-    def rows(self) -> Iterator[tuple[str, Row]]:
-        """All that can be read, by key."""
+    def rows(self) -> Iterator[tuple[str, Row | Unreadable]]:
+        """All records by key; of those that cannot be read, why."""
 
     def add(self, rows: Mapping[str, Row]) -> int:
         """Keep rows of another cache where the key is not taken; returns how many were."""
 
-    def prune(self, older_than: float | None, *, unreadable: bool = False, dry_run: bool = False) -> Contents:
-        """Delete records written more than `older_than` seconds ago, by the cache's own clock.
+    def now(self) -> float:
+        """The time by the cache's own clock, in seconds since 1970."""
+
+    def prune(
+        self, older_than: float | None, *, now: float | None = None, unreadable: bool = False, dry_run: bool = False
+    ) -> Contents:
+        """Delete records written more than `older_than` seconds before `now`, by the cache's own clock.
 
         With `unreadable`, also what cannot be read, and what was moved aside as that; it is kept otherwise. With
         `dry_run` nothing is deleted, and only counted.

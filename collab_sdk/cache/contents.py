@@ -36,6 +36,8 @@ class Contents:
     foreign: int = 0
     """Signed with another key than this process has."""
     damaged: int = 0
+    aside: int = 0
+    """Moved aside as unreadable earlier, if they were asked for."""
 
     @property
     def readable(self) -> int:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, closing
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
@@ -39,6 +40,8 @@ FULL = 2
 PATIENCE = 60.0
 """Seconds to wait for another process's lock."""
 DIGEST_BYTES = 16
+PAGE = 500
+"""Records that are looked at in one step."""
 WAY_OUT = "choose another with --cache-dir (cache=)"
 
 
@@ -100,14 +103,11 @@ class DiskCache:
             self._rows.set(key, row)
         return there
 
-    def _row(self, key: str) -> Row | Unreadable | None:
-        """None where there is none."""
-        return self._patiently(partial(self._opened, key), done="read")
-
     def _readable(self, key: str) -> Row | None:
         return None if isinstance(row := self._opened(key), Unreadable) else row
 
     def _opened(self, key: str) -> Row | Unreadable | None:
+        """None where there is none."""
         try:
             row: Row | None = self._rows.get(key)
             if row is not None:
@@ -143,17 +143,20 @@ class DiskCache:
     def inspect(self) -> Contents:
         return self.clear(dry_run=True)
 
-    def rows(self) -> Iterator[tuple[str, Row]]:
-        for key in self._rows:
-            row = self._row(key)
-            if row is not None and not isinstance(row, Unreadable):
-                yield key, row
+    def rows(self) -> Iterator[tuple[str, Row | Unreadable]]:
+        for page in self._pages():
+            yield from self._patiently(partial(self._found, page), done="read").items()
 
     def add(self, rows: Mapping[str, Row]) -> int:
         return self._commit(list(rows.items())).count(None)
 
-    def prune(self, older_than: float | None, *, unreadable: bool = False, dry_run: bool = False) -> Contents:
-        limit = -math.inf if older_than is None else self._clock() - older_than
+    def now(self) -> float:
+        return self._clock()
+
+    def prune(
+        self, older_than: float | None, *, now: float | None = None, unreadable: bool = False, dry_run: bool = False
+    ) -> Contents:
+        limit = -math.inf if older_than is None else (self.now() if now is None else now) - older_than
         return self._walk(
             lambda row: written_in(row) < limit, also=tuple(Unreadable) if unreadable else (), delete=not dry_run
         )
@@ -168,10 +171,26 @@ class DiskCache:
 
     def _walk(self, is_wanted: Callable[[Row], bool], *, also: Collection[Unreadable] = (), delete: bool) -> Contents:
         walk = Walk(is_wanted, also)
-        picked = [key for key in self._rows if (row := self._row(key)) is not None and walk.pick({key: row})]
-        for key in picked if delete else ():
-            self._patiently(partial(self._rows.delete, key))
+        for page in self._pages():
+            if delete:
+                self._patiently(partial(self._delete, page, walk))
+            else:
+                walk.pick(self._patiently(partial(self._found, page), done="read"))
         return walk.contents
+
+    def _delete(self, keys: list[str], walk: Walk) -> None:
+        """In one step with reading them: what somebody has paid for in between must stay."""
+        with self._rows.transact():
+            for key in walk.pick(self._found(keys)):
+                self._rows.delete(key)
+
+    def _pages(self) -> Iterator[list[str]]:
+        keys = iter(self._rows)
+        while page := [*islice(keys, PAGE)]:
+            yield page
+
+    def _found(self, keys: list[str]) -> dict[str, Row | Unreadable]:
+        return {key: row for key in keys if (row := self._opened(key)) is not None}
 
     def _compact(self) -> None:
         """Rewrite the file without what was deleted, and empty the log of changes, which still holds it."""

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from collab_sdk.cache.address import URL, server_address
 from collab_sdk.cache.base import KeptCache
+from collab_sdk.cache.contents import Unreadable
 from collab_sdk.errors import UsageError
 from collab_sdk.plugins import load, names
 
@@ -60,13 +61,15 @@ def default_cache(environ: Mapping[str, str]) -> str | Path:
     return Path(environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "collab"
 
 
-def copy_cache(source: KeptCache, target: KeptCache) -> tuple[int, int]:
-    """Copy what can be read and is not there yet; how many rows were read, and how many were added.
+def copy_cache(source: KeptCache, target: KeptCache) -> tuple[int, int, int]:
+    """Copy what can be read and is not there yet; how many rows were read, were added, and could not be read.
 
     Started again, it adds what is missing.
     """
-    rows, read, added = source.rows(), 0, 0
+    rows, read, added, unreadable = source.rows(), 0, 0, 0
     while page := dict(islice(rows, ROWS_AT_ONCE)):
-        read += len(page)
-        added += target.add(page)
-    return read, added
+        readable = {key: row for key, row in page.items() if not isinstance(row, Unreadable)}
+        read += len(readable)
+        added += target.add(readable) if readable else 0
+        unreadable += len(page) - len(readable)
+    return read, added, unreadable

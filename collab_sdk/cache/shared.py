@@ -8,7 +8,7 @@ import uuid
 import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, TypeVar
 
@@ -85,7 +85,7 @@ class SharedCache:
         self._check_key = KeyCheck(signer, server.where)
         self._any_key = any_key
         self._clock_start = 0.0
-        """What the server's clock showed when monotonic() was 0."""
+        """What the server's clock showed when `uptime` was 0."""
         self._looking = Connection(server, patience=patience, greeting=self._greet)
         self._writing = Connection(server, patience=patience, greeting=self._greet)
         self._leasing = Connection(server, patience=patience, greeting=self._keep)
@@ -107,7 +107,7 @@ class SharedCache:
         return await self._in_time(self._reader.do(key))
 
     async def aput(self, key: str, reply: ChatReply, *, request: Mapping[str, Any]) -> ChatReply:
-        row = row_of(request, reply, written=self._now())
+        row = row_of(request, reply, written=self.now())
         return await self._in_time(self._writer.do(_Put(key=key, row=row, reply=reply)))
 
     @asynccontextmanager
@@ -201,16 +201,16 @@ class SharedCache:
     def _greet(self, rows: SharedRows) -> None:
         if not self._any_key:
             self._check_key(rows)
-        self._clock_start = rows.time() - time.monotonic()
+        self._clock_start = rows.time() - uptime()
 
-    def _now(self) -> float:
-        return self._clock_start + time.monotonic() if self._clock is None else self._clock()
+    def now(self) -> float:
+        return self._clock_start + uptime() if self._clock is None else self._clock()
 
     def _clock_warning(self) -> Iterator[str]:
-        if self._clock is None and abs(ahead := time.time() - self._now()) > ODD_CLOCK:
+        if self._clock is None and abs(ahead := time.time() - self.now()) > ODD_CLOCK:
             direction = "ahead of" if ahead > 0 else "behind"
             yield (
-                f"has another clock: this machine's is {abs(ahead) / 3600:,.0f} hours {direction} it. Ages go by the "
+                f"has another clock: this machine's is {abs(ahead) / 3600:,.0f} hours {direction} it. Ages follow the "
                 "server's; set this one right"
             )
 
@@ -226,25 +226,28 @@ class SharedCache:
         return CacheStats(where=self.where, records=records, bytes=size, quarantined=aside)
 
     def rights(self) -> str:
-        """What this user may do at the server that a cache does not need, with the way out; '' if nothing."""
+        """What this user may do at the server that a cache does not need, and what to do; '' if nothing."""
         return self._looking.ask(lambda rows: rows.rights())
 
     def inspect(self) -> Contents:
         return self.clear(dry_run=True)
 
-    def rows(self) -> Iterator[tuple[str, Row]]:
+    def rows(self) -> Iterator[tuple[str, Row | Unreadable]]:
         return self._upkeep.rows()
 
     def add(self, rows: Mapping[str, Row]) -> int:
         return list(self._add(rows).values()).count(None)
 
-    def prune(self, older_than: float | None, *, unreadable: bool = False, dry_run: bool = False) -> Contents:
-        limit = -math.inf if older_than is None else self._now() - older_than
+    def prune(
+        self, older_than: float | None, *, now: float | None = None, unreadable: bool = False, dry_run: bool = False
+    ) -> Contents:
+        limit = -math.inf if older_than is None else (self.now() if now is None else now) - older_than
         also = tuple(Unreadable) if unreadable else ()
         contents = self._upkeep.walk(lambda row: written_in(row) < limit, also=also, delete=not dry_run)
-        if unreadable and not dry_run:
-            self._looking.ask(lambda rows: rows.clear_quarantine())
-        return contents
+        if not unreadable:
+            return contents
+        aside = self._looking.ask(lambda rows: rows.quarantined() if dry_run else rows.clear_quarantine())
+        return replace(contents, aside=aside)
 
     def forget(self, is_unwanted: Callable[[Row], bool]) -> Contents:
         return self._upkeep.walk(is_unwanted, also=[Unreadable.DAMAGED], delete=True)
@@ -267,3 +270,9 @@ class SharedCache:
 
 def _add(signed: Mapping[str, bytes], rows: SharedRows) -> list[bytes | None]:
     return rows.add(signed)
+
+
+def uptime() -> float:
+    """Seconds by a clock that nobody sets and, where there is one, that goes on while the machine sleeps."""
+    clock = getattr(time, "CLOCK_BOOTTIME", None)  # Linux
+    return time.monotonic() if clock is None else time.clock_gettime(clock)

@@ -88,12 +88,12 @@ def signer_of(environ: Mapping[str, str], where: str) -> Signer:
     secrets = _secrets(environ)
     short = next((secret for secret in secrets if len(secret) < SHORTEST), None)
     if short is not None or not secrets:
-        wrong = "is not set"
+        wrong = f"{VARIABLE} is not set"
         if short is not None:
-            which = f"in its place {secrets.index(short) + 1} " if len(secrets) > 1 else ""
-            wrong = f"has {which}{len(short)} characters, fewer than {SHORTEST}"
+            which = f"key {secrets.index(short) + 1} of {len(secrets)} in " if len(secrets) > 1 else ""
+            wrong = f"{which}{VARIABLE} has {len(short)} characters, fewer than {SHORTEST}"
         raise UsageError(
-            f"A shared cache needs a key to tell its own rows by, and {VARIABLE} {wrong}: make one with "
+            f"A shared cache needs a key to tell its own rows by, and {wrong}: make one with "
             f"`openssl rand -hex 32`, and set it alike wherever {where} is used."
         )
     for secret in secrets:

@@ -1,6 +1,7 @@
 """Looking after the rows of a shared cache: counting them, deleting them, signing them anew."""
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 
 from collab_sdk.cache.backend import SharedRows
@@ -18,37 +19,36 @@ class Upkeep:
         self._connection = connection
         self._signer = signer
 
-    def rows(self) -> Iterator[tuple[str, Row]]:
+    def rows(self) -> Iterator[tuple[str, Row | Unreadable]]:
         for page in self._pages():
-            for key, signed in page.items():
-                if not isinstance(row := opened(self._signer, key, signed), Unreadable):
-                    yield key, row
+            yield from self._opened(page).items()
 
     def walk(self, is_wanted: Callable[[Row], bool], *, also: Collection[Unreadable] = (), delete: bool) -> Contents:
         """Counts what there is. With `delete`, what is wanted goes, and unreadable rows of the kinds `also`."""
         walk = Walk(is_wanted, also)
         for page in self._pages():
-            picked = walk.pick({key: opened(self._signer, key, signed) for key, signed in page.items()})
-            if delete and picked:
-                self._connection.ask(partial(_delete, picked))
+            picked = walk.pick(self._opened(page))
+            if delete and picked:  # and not what somebody has put in the place of one since
+                self._connection.ask(partial(_delete, {key: page[key] for key in picked}))
         return walk.contents
 
     def reseal(self, *, dry_run: bool) -> Contents:
         """Sign anew what is not signed with the first key, which is what matches; the others are needed no more."""
-        walk = Walk(lambda row: row is not CURRENT)
+        walk, outdated = Walk(lambda row: True), 0
         for page in self._pages():
-            rows = {key: opened(self._signer, key, signed) for key, signed in page.items()}
-            picked = walk.pick({key: self._current(key, page[key], row) for key, row in rows.items()})
+            rows = self._opened(page)
+            picked = [key for key in walk.pick(rows) if not self._signer.is_current(key, page[key])]
+            outdated += len(picked)
             if picked and not dry_run:
                 anew = {key: (page[key], self._signer.close(key, rows[key])) for key in picked}
                 self._connection.ask(partial(_replace, anew))
         if not dry_run:
             self._connection.ask(lambda rows: rows.set_keys(self._signer.checks[:1]))
-        return walk.contents
+        found = walk.contents
+        return replace(found, matching=outdated, others=found.matching - outdated)
 
-    def _current(self, key: str, signed: bytes, row: Row | Unreadable) -> Row | Unreadable:
-        is_current = not isinstance(row, Unreadable) and self._signer.is_current(key, signed)
-        return CURRENT if is_current else row
+    def _opened(self, page: Mapping[str, bytes]) -> dict[str, Row | Unreadable]:
+        return {key: opened(self._signer, key, signed) for key, signed in page.items()}
 
     def _pages(self) -> Iterator[dict[str, bytes]]:
         keys, after = self._connection.ask(lambda rows: rows.scan(""))
@@ -58,10 +58,6 @@ class Upkeep:
             if not after:
                 return
             keys, after = self._connection.ask(partial(_scan, after))
-
-
-CURRENT: Row = {}
-"""Stands for a row that the first key has signed."""
 
 
 def opened(signer: Signer, key: str, signed: bytes) -> Row | Unreadable:
@@ -84,8 +80,8 @@ def _scan(after: str, rows: SharedRows) -> tuple[list[str], str]:
     return rows.scan(after)
 
 
-def _delete(keys: list[str], rows: SharedRows) -> int:
-    return rows.delete(keys)
+def _delete(seen: dict[str, bytes], rows: SharedRows) -> None:
+    rows.delete(seen)
 
 
 def _replace(anew: dict[str, tuple[bytes, bytes]], rows: SharedRows) -> None:

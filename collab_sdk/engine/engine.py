@@ -33,8 +33,10 @@ from collab_sdk.errors import (
     CacheError,
     CollabError,
     EmptyReplyError,
+    EndpointError,
     ModelCallError,
     ParameterRefusedError,
+    SampleError,
     TimedOutError,
     TruncatedReplyError,
 )
@@ -257,7 +259,7 @@ class Engine:
 
         async def ask(besides: Collection[Endpoint]) -> None:
             async with replicas.turn(request, order, besides) as (endpoint, replica):
-                with suppress_errors(CollabError):  # the others are heard all the same
+                with suppress_errors(SampleError, EndpointError):  # the others are heard all the same
                     reply = await self._try(endpoint, replica, request, SharedCall())
                     heard.append((endpoint, _taken(reply, replica.name, request, is_first=True)))
 
@@ -270,7 +272,7 @@ class Engine:
                 try:
                     reply = await self._persist(endpoint, replica, request, shared, replicas, doubted)
                 except CollabError as error:
-                    passed_on = replicas.passes_on(endpoint, error, doubted)
+                    passed_on = replicas.handle_failure(endpoint, error, doubted)
                     if passed_on and (attempts < self._retry.attempts or replicas.down or doubted):
                         attempts = 0 if replicas.down else attempts  # they are waited for by time alone
                         usage.retries += 1
@@ -289,14 +291,14 @@ class Engine:
                         replicas.end(stop)
                         raise stop from error
                     raise
-                if await replicas.is_settled(endpoint):
-                    if replicas.accepts(endpoint, reply, readable, doubted):
+                if await replicas.agree_or_rest(endpoint):
+                    if replicas.judge(endpoint, reply, readable, doubted):
                         return reply if keep is None else await keep(reply)
                     usage.retries += 1
                     continue
             await replicas.settle(ask)
             for answering, answer in [(endpoint, reply), *heard]:
-                if replicas.accepts(answering, answer, readable, doubted):
+                if replicas.judge(answering, answer, readable, doubted):
                     return answer if keep is None else await keep(answer)
             heard.clear()
             usage.retries += 1
@@ -319,9 +321,11 @@ class Engine:
                 return _taken(reply, model.name, request, is_first=is_first)
             except CollabError as error:
                 pause = self._retry.pause_after(error, attempt)
-                elsewhere = attempt == 1 and replicas.goes_to_another(endpoint, error, doubted)
+                elsewhere = attempt == 1 and replicas.is_for_another(endpoint, error, doubted)
                 if pause is None or elsewhere or replicas.gone(error):
                     raise
+                if attempt == 1:
+                    replicas.take_over(endpoint, error)  # which fails: but who comes later may ask another
                 usage = self.ledger.of(request.role)
                 if isinstance(error, ModelCallError) and error.rate_limited:
                     usage.limited_seconds += endpoint.limited(pause)

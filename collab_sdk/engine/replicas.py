@@ -6,7 +6,7 @@ import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import NoReturn, Self
+from typing import NoReturn, Self, TypeGuard
 
 from collab_sdk.engine.admission import Queue
 from collab_sdk.engine.endpoints import FIRST_REST, LONGEST_REST, Endpoint, named
@@ -159,36 +159,45 @@ class Replicas:
     # Who fails
 
     def take_over(self, endpoint: Endpoint, error: CollabError) -> bool:
-        """Whether the call that `endpoint` failed is made again, by others or once one is back; it rests till then."""
-        if not self._several:
-            return False
+        """Let `endpoint` rest, which failed a call; whether that is made again, by others or once one is back."""
+        taken_over = self._is_taken_over(endpoint, error)
         if isinstance(error, EndpointError):
-            return self.leave_out(endpoint, error)
-        if not isinstance(error, ModelCallError) or error.rate_limited:  # its admission knows what to do with a limit
-            return False
-        if not error.retryable and not isinstance(error, TimedOutError):
-            return False
-        if not endpoint.proven and endpoint.rests == 0:
-            warnings.warn(f"{endpoint.name} has not answered yet, other replicas go on: {error}", stacklevel=2)
-        elif error.retryable and error.tries is not None:  # it answered, but with what is no reply
-            self._tell(endpoint, type(error).__name__, str(error))
-        endpoint.rest()
-        if not error.retryable:
-            return False
-        if error.tries is None and endpoint.failing_since is None:
-            endpoint.failing_since = self._clock()
-        return self._awake([endpoint]) or self._is_waited_for()
+            self.leave_out(endpoint, error)
+        elif self._several and _is_fault(error):
+            if not endpoint.proven and endpoint.rests == 0:
+                warnings.warn(f"{endpoint.name} has not answered yet, other replicas go on: {error}", stacklevel=2)
+            elif error.retryable and error.tries is not None:  # it answered, but with what is no reply
+                self._tell(endpoint, type(error).__name__, str(error))
+            endpoint.rest()
+            if error.retryable and error.tries is None and endpoint.failing_since is None:
+                endpoint.failing_since = self._clock()
+            if error.retryable and not self._awake([endpoint]):
+                self._wait()
+        return taken_over
 
-    def _is_waited_for(self) -> bool:
+    def _is_taken_over(self, endpoint: Endpoint, error: CollabError) -> bool:
+        if isinstance(error, EndpointError):
+            return self._can_do_without(endpoint)
+        if not self._several or not _is_fault(error) or not error.retryable:
+            return False
+        return self._awake([endpoint]) or self._can_wait()
+
+    def _can_wait(self) -> bool:
         """None can be asked: whether one that answered before is waited for."""
-        able = [endpoint for endpoint in self._model_of if self._is_able(endpoint)]
-        if not any(endpoint.proven for endpoint in able):
+        if not any(endpoint.proven for endpoint in self._model_of if self._is_able(endpoint)):
+            return False
+        return self._down_since is None or self._clock() - self._down_since < PATIENCE
+
+    def _wait(self) -> bool:
+        """Wait for whoever is back first, if any is waited for: all that are able are tried soon."""
+        if not self._can_wait():
             return False
         now = self._clock()
-        for endpoint in able:
-            endpoint.rests_until = min(endpoint.rests_until, now + FIRST_REST)
+        for endpoint in self._model_of:
+            if self._is_able(endpoint):
+                endpoint.rests_until = min(endpoint.rests_until, now + FIRST_REST)
         self._down_since = now if self._down_since is None else self._down_since
-        return now - self._down_since < PATIENCE
+        return True
 
     def _is_able(self, endpoint: Endpoint) -> bool:
         """Whether an answer of use may be expected of `endpoint`: one that is odd may pass, if it was not at first."""
@@ -219,8 +228,7 @@ class Replicas:
 
     def leave_out(self, endpoint: Endpoint, error: EndpointError) -> bool:
         """Whether the others can do without `endpoint`, which is told; it is tried again after the longest rest."""
-        others = [other for other in self._model_of if other is not endpoint]
-        if not any(other.stopped is None and not other.left_out for other in others):
+        if not self._can_do_without(endpoint):
             return False
         if endpoint.stopped is None:
             self._tell(endpoint, type(error).__name__, str(error))
@@ -228,6 +236,10 @@ class Replicas:
         endpoint.rests_until = self._clock() + LONGEST_REST
         endpoint.rests += 1
         return True
+
+    def _can_do_without(self, endpoint: Endpoint) -> bool:
+        others = [other for other in self._model_of if other is not endpoint]
+        return any(other.stopped is None and not other.left_out for other in others)
 
     def _tell(self, endpoint: Endpoint, kind: str, problem: str) -> None:
         """That it is left out for now, once for each kind of problem: it may come and go."""
@@ -244,13 +256,13 @@ class Replicas:
 
     # Who answers otherwise than the others
 
-    def goes_to_another(self, endpoint: Endpoint, error: CollabError, doubted: Doubted) -> bool:
+    def is_for_another(self, endpoint: Endpoint, error: CollabError, doubted: Doubted) -> bool:
         """Whether `endpoint` is not to try a call again that it failed at first."""
         if _is_doubtful(error):
             return bool(doubted) or self.another([endpoint])
-        return self.take_over(endpoint, error)
+        return self._is_taken_over(endpoint, error)
 
-    def passes_on(self, endpoint: Endpoint, error: CollabError, doubted: dict[Endpoint, Outcome]) -> bool:
+    def handle_failure(self, endpoint: Endpoint, error: CollabError, doubted: dict[Endpoint, Outcome]) -> bool:
         """Whether a call that `endpoint` failed is made again; `doubted` grows by what may be its fault alone."""
         if _is_doubtful(error):
             return self._doubts(endpoint, error, doubted)
@@ -259,7 +271,7 @@ class Replicas:
             doubted.clear()  # who else was asked is asked anew
         return taken_over
 
-    def accepts(
+    def judge(
         self,
         endpoint: Endpoint,
         reply: ChatReply,
@@ -298,7 +310,7 @@ class Replicas:
         if is_refusal or not endpoint.trusted:
             endpoint.rest()  # until the other has answered, it might give many more such answers
         if not endpoint.useful and not self._awake(asked):
-            self._is_waited_for()
+            self._wait()
         doubted[endpoint] = outcome
         return True
 
@@ -331,8 +343,8 @@ class Replicas:
 
     # Which model they say they are
 
-    async def is_settled(self, endpoint: Endpoint) -> bool:
-        """Whether it is known if `endpoint` is the model that the others are, of which it has just given an answer."""
+    async def agree_or_rest(self, endpoint: Endpoint) -> bool:
+        """Whether it is known which model they are, so that an answer of `endpoint` can be judged; else it rests."""
         if not self._several or not endpoint.served:
             return True
         await self._agree(self._asked_for)
@@ -396,7 +408,7 @@ class Replicas:
             )
         self._tell(endpoint, served, problem)
         endpoint.rest()
-        if not self._awake([endpoint]) and not self._is_waited_for():
+        if not self._awake([endpoint]) and not self._wait():
             self._end_with(
                 f"No replica is left that is the model which the run began with. {endpoint.name}: {problem}. With "
                 "another --cache it begins anew."
@@ -407,6 +419,13 @@ class Replicas:
         stop = EndpointError(problem)
         self.end(stop)
         raise stop
+
+
+def _is_fault(error: CollabError) -> TypeGuard[ModelCallError]:
+    """Whether a replica is there no more, or too slow. Of a rate limit its admission knows what to do."""
+    if not isinstance(error, ModelCallError) or error.rate_limited:
+        return False
+    return error.retryable or isinstance(error, TimedOutError)
 
 
 def _is_doubtful(error: CollabError) -> bool:

@@ -1,4 +1,4 @@
-"""What PostgreSQL and its client say, in one line with the way out."""
+"""What PostgreSQL and its client say, in one line, and what to do."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -16,12 +16,13 @@ ADD = """
 INSERT INTO collab_replies (key, row) SELECT * FROM unnest(%s::text[], %b::bytea[]) ON CONFLICT DO NOTHING RETURNING key
 """
 LOCK_KEYS = "LOCK TABLE collab_keys IN SHARE ROW EXCLUSIVE MODE"
-QUARANTINE = """
-WITH odd AS (
-    DELETE FROM collab_replies USING unnest(%s::text[], %b::bytea[]) AS seen(key, row)
-    WHERE collab_replies.key = seen.key AND substring(collab_replies.row FOR %s) = seen.row RETURNING collab_replies.*
-) INSERT INTO collab_quarantine (key, row) SELECT key, row FROM odd
+DELETE = """
+DELETE FROM collab_replies USING unnest(%s::text[], %b::bytea[]) AS seen(key, row)
+WHERE collab_replies.key = seen.key AND substring(collab_replies.row FOR %s) = seen.row
 """
+QUARANTINE = f"""
+WITH odd AS ({DELETE} RETURNING collab_replies.*) INSERT INTO collab_quarantine (key, row) SELECT key, row FROM odd
+"""  # noqa: S608 - of constants
 LOCK = """
 SELECT pg_backend_pid(), pg_try_advisory_lock(number)
 FROM unnest(%s::bigint[]) WITH ORDINALITY AS asked(number, place) ORDER BY place
@@ -117,8 +118,8 @@ class PostgresRows:
         keys = [key for (key,) in self._fetch(SCAN, after, PAGE)]
         return keys, keys[-1] if len(keys) == PAGE else ""
 
-    def delete(self, keys: Sequence[str]) -> int:
-        return self._change("DELETE FROM collab_replies WHERE key = ANY(%s)", list(keys))
+    def delete(self, rows: Mapping[str, bytes]) -> None:
+        self._change(DELETE, list(rows), list(rows.values()), LARGEST + 1)
 
     def replace(self, rows: Mapping[str, tuple[bytes, bytes]]) -> None:
         keys = sorted(rows)
@@ -129,9 +130,9 @@ class PostgresRows:
             [(count,)] = self._fetch("SELECT count(*) FROM collab_quarantine")
         return int(count)
 
-    def clear_quarantine(self) -> None:
+    def clear_quarantine(self) -> int:
         with self._unhurried():
-            self._change("DELETE FROM collab_quarantine")
+            return self._change("DELETE FROM collab_quarantine")
 
     def rights(self) -> str:
         [(user, is_super)] = self._fetch("SELECT current_user, rolsuper FROM pg_roles WHERE rolname = current_user")

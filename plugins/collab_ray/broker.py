@@ -50,6 +50,8 @@ class EndpointReport:
 class Report:
     """What a client reports: each endpoint since the last report, and the totals since the process began."""
 
+    number: int = 0
+    """From 1 on; one that is sent again, since nobody knows if it arrived, has its number. Of 0, none is."""
     endpoints: Mapping[str, EndpointReport] = field(default_factory=dict)
     calls: int = 0
     lent: int = 0
@@ -61,6 +63,8 @@ class Report:
     priced: int = 0
     missing: int = 0
     """Samples without a result."""
+    longest: float = 0.0
+    """Seconds that a call may take to a model with a timeout of its own."""
     usage: Mapping[str, Usage] = field(default_factory=dict)
 
 
@@ -119,8 +123,8 @@ class RateBroker:
     """Shares `limits` among clients. Budgets are exact: what a dead client was lent counts as spent.
 
     The slots of a client that is silent are lent again once no call of it can be in flight any more: it starts none
-    after STALE_SECONDS, and a call takes at most the timeout of `limits`. Its process may still be there then, and may
-    report again.
+    after STALE_SECONDS, and a call takes at most the timeout of `limits`, or that of its model if that is longer. Its
+    process may still be there then, and may report again.
     """
 
     def __init__(self, limits: Limits, *, clock: Callable[[], float]) -> None:
@@ -135,9 +139,10 @@ class RateBroker:
         """Takes in the report of a client's process; returns what it may do now."""
         now = self._clock()
         account = self._accounts.setdefault(incarnation, _Account())
+        is_repeated = 0 < report.number <= account.report.number
         account.seen, account.report = now, report
         for name, each in self._accounts.items():
-            if not each.is_closed and now - each.seen > self.lease_seconds:
+            if not each.is_closed and now - each.seen > max(self.lease_seconds, STALE_SECONDS + each.report.longest):
                 self._close(name)
         if account.has_died:  # its node came back after it was given up
             endpoints = dict.fromkeys(report.endpoints, EndpointGrant(slots=0, spacing=0.0))
@@ -147,9 +152,12 @@ class RateBroker:
         living = sum(not each.is_closed for each in self._accounts.values())
         interval = min(MAX_INTERVAL, max(MIN_INTERVAL, living / MAX_REPORTS_PER_SECOND))
         until = now + 2 * interval + START_HORIZON
-        grants = {
-            key: self._endpoint(key).grant(incarnation, seen, now, until) for key, seen in report.endpoints.items()
-        }
+        grants = {}
+        for key, seen in report.endpoints.items():
+            endpoint = self._endpoint(key)
+            if not is_repeated:
+                endpoint.learn(seen, now)
+            grants[key] = endpoint.grant(incarnation, seen, now, until)
         return Grant(endpoints=grants, lent=account.lent, spent=spent, interval=interval)
 
     def died(self, incarnation: str) -> None:
@@ -254,7 +262,8 @@ class _SharedEndpoint:
         self._next_start = 0.0
         self._tokens_paid_off = 0.0
 
-    def grant(self, name: str, report: EndpointReport, now: float, until: float) -> EndpointGrant:
+    def learn(self, report: EndpointReport, now: float) -> None:
+        """Takes in what happened since the client's last report."""
         for _ in range(report.answered):
             self._limit.succeeded(report.seconds)
         for ago in report.refused:
@@ -262,6 +271,8 @@ class _SharedEndpoint:
         for _ in range(report.troubled):
             self._limit.troubled()
         self._tokens_paid_off = max(now, self._tokens_paid_off) + report.tokens * self._seconds_per_token
+
+    def grant(self, name: str, report: EndpointReport, now: float, until: float) -> EndpointGrant:
         lease = self.leases.setdefault(name, _Lease())
         lease.report, lease.slots = report, 0
         limit = int(self._limit.value)

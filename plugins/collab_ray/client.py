@@ -137,6 +137,7 @@ class RateClient:
         limited: bool,
         clock: Callable[[], float],
         sleep: Sleep = asyncio.sleep,
+        longest: float = 0.0,
     ) -> None:
         self.budget = LeasedBudget(clock, limited=limited)
         self.ledger = Ledger()
@@ -147,6 +148,8 @@ class RateClient:
         self._sleep = sleep
         self._endpoints: dict[str, _LeasedEndpoint] = {}
         self._one_report = asyncio.Lock()
+        self._longest = longest
+        self._reports = 0
         self._calls_before = 0
         self._interval = MIN_INTERVAL
 
@@ -194,7 +197,9 @@ class RateClient:
             wanted += recent  # as many again will be wanted before the next report
         else:
             budget.lent = min(budget.lent, budget.calls + recent)  # given back, for others may wait for it
+        self._reports += 1
         return Report(
+            number=self._reports,
             endpoints={key: self._endpoint_report(endpoint, now) for key, endpoint in self._endpoints.items()},
             calls=budget.calls,
             lent=budget.lent,
@@ -203,6 +208,7 @@ class RateClient:
             usd=budget.usd,
             priced=budget.priced,
             missing=self.ledger.missing,
+            longest=self._longest,
             usage={role.value: usage for role, usage in self.ledger.roles.items()},
         )
 

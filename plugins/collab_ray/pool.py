@@ -4,7 +4,7 @@ import asyncio
 import json
 import secrets
 import warnings
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from itertools import count
@@ -28,6 +28,10 @@ PATIENCE = 10.0
 """Seconds after which it is said that workers wait for CPUs."""
 START_TIMEOUT = 60.0
 """Seconds after which the work begins without workers for which there were CPUs: a process may start slowly."""
+READY_PATIENCE = 30.0
+"""Seconds without a process that is ready after which it is said that conversations wait for one."""
+RESTART_PAUSE = 5.0
+"""Seconds until another process is started in place of one that could not begin."""
 WORKER_CPUS, ALONE_CPUS = 0.99, 0.01
 """What is left of a worker's CPU is room for the process of conversations that go alone, on any node with CPUs."""
 WORKER_DIED = (RayActorError, ObjectLostError, OutOfMemoryError)
@@ -72,6 +76,8 @@ class WorkerPool:
         """Nodes that are left out."""
         self._named: set[str] = set()
         """Nodes of which something was said."""
+        self._told_waiting: set[str] = set()
+        """The kinds of processes of which it was said that none is ready."""
         # Replaced by `_keep_running`, not restarted by Ray: a call that died is then an error here, and is counted.
         self._actor: Any = ray.remote(
             num_cpus=WORKER_CPUS,
@@ -124,10 +130,21 @@ class WorkerPool:
         await asyncio.gather(*settling, return_exceptions=True)
 
     async def _next(self, ready: list[_Process]) -> _Process:
-        """The process with the fewest conversations in hand."""
-        async with self._changed:
-            await self._changed.wait_for(lambda: ready)
+        """The process with the fewest conversations in hand. Where none is there for long, it says so, once."""
+        while not await self._comes_true(lambda: bool(ready), READY_PATIENCE):
+            await self._tell_waiting(_kind(alone=ready is self._alone))
         return min(ready, key=lambda process: process.conversations)
+
+    async def _tell_waiting(self, kind: str) -> None:
+        if kind in self._told_waiting or self._cluster.is_own:
+            return
+        self._told_waiting.add(kind)
+        cpus, free = await asyncio.to_thread(lambda: (self._cluster.cpus(), self._cluster.free_cpus()))
+        warnings.warn(
+            f"{kind} has been ready for {READY_PATIENCE:g} s, and conversations wait for one: the cluster has {cpus} "
+            f"CPUs, {free:.0f} of them free. The run goes on once a machine joins or gets free.",
+            stacklevel=2,
+        )
 
     async def _done_by(self, process: _Process, order: int, conversation: str) -> list[Any]:
         process.conversations += 1
@@ -183,9 +200,12 @@ class WorkerPool:
         )
 
     async def _have_started(self, number: int, seconds: float | None) -> bool:
+        return await self._comes_true(lambda: len(self._started) >= number, seconds)
+
+    async def _comes_true(self, condition: Callable[[], bool], seconds: float | None) -> bool:
         try:
             async with asyncio.timeout(seconds), self._changed:
-                await self._changed.wait_for(lambda: len(self._started) >= number)
+                await self._changed.wait_for(condition)
         except TimeoutError:
             return False
         return True
@@ -203,11 +223,17 @@ class WorkerPool:
                     opened = await process.actor.open.remote()
                     process.node, process.host = opened["node"], opened["host"]
                     if opened["error"] is not None:
-                        await self._leave_out(process, error_of(opened["error"]))
+                        failed += 1
+                        if opened["is_unfit"] or failed >= MAX_DEATHS:
+                            await self._leave_out(process, error_of(opened["error"]))
+                            failed = 0
+                        else:  # a cache that was away for a moment, a machine without a free file
+                            await asyncio.sleep(RESTART_PAUSE)
                         continue
                     failed = 0
                     async with self._changed:
                         ready.append(process)
+                        self._told_waiting.discard(_kind(alone=ready is self._alone))
                         if ready is self._ready:
                             self._started.add(name)
                         self._changed.notify_all()
@@ -265,6 +291,10 @@ class WorkerPool:
         if process.node not in self._named:
             self._named.add(process.node)
             warnings.warn(text, stacklevel=2)
+
+
+def _kind(*, alone: bool) -> str:
+    return "No process for conversations that go alone" if alone else "No Ray worker"
 
 
 def _cause(error: Exception) -> str:

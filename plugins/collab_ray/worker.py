@@ -18,7 +18,7 @@ from collab_ray.outcomes import OutcomeCache
 from collab_sdk import Conversation, Engine
 from collab_sdk.cache import open_cache
 from collab_sdk.errors import CollabError, RunnerError, RunStoppedError
-from collab_sdk.jobs import JOBS, dumps, error_row, loads, logs_of_users
+from collab_sdk.jobs import JOBS, Roles, dumps, error_row, loads, logs_of_users, roles_of
 from collab_sdk.spec import Limits
 
 VALUE, ERROR, BROKEN = "value", "error", "broken"
@@ -41,6 +41,10 @@ class WorkerSetup:
     """Digests of the logs that users speak from, there, by the users' names."""
 
 
+class UnfitNodeError(RunnerError):
+    """A node is another than the command in what decides a result: it stays so, whatever is started there."""
+
+
 class Worker:
     """An actor. Its methods are coroutines, so that it works on many conversations at once."""
 
@@ -52,19 +56,25 @@ class Worker:
         self._running: set[asyncio.Task[str]] = set()
 
     async def open(self) -> dict[str, Any]:
-        """Gets ready for `work`. Returns where this is, and the error where this machine cannot do the job."""
-        return {"node": ray.get_runtime_context().get_node_id(), "host": host_name(), "error": await self._error()}
+        """Gets ready for `work`. Returns where this is, and why it cannot; whether no process of this node could."""
+        error = await self._error()
+        return {
+            "node": ray.get_runtime_context().get_node_id(),
+            "host": host_name(),
+            "error": None if error is None else error_row(error),
+            "is_unfit": isinstance(error, UnfitNodeError),
+        }
 
-    async def _error(self) -> list[str] | None:
+    async def _error(self) -> CollabError | None:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # the command has said it, and nobody reads what is said here
                 await self._open(loads(WorkerSetup, self._setup))
         except RunStoppedError as error:
-            return error_row(error)
+            return error
         except Exception as error:
             what = str(error) if isinstance(error, CollabError) else f"{type(error).__name__}: {error}"
-            return error_row(_unfit(what))
+            return RunnerError(_cannot_start(what))
         return None
 
     async def work(self, order: int, conversation: str) -> str:
@@ -91,15 +101,17 @@ class Worker:
         self._job = loads(JOBS[setup.kind], setup.job)
         here = logs_of_users(self._job.spec)
         if others := [name for name, digest in setup.logs_of_users.items() if here.get(name) != digest]:
-            raise _unfit(f"{others[0]} holds other chats there than where the command was typed.")
+            raise UnfitNodeError(
+                _cannot_start(f"{others[0]} holds other chats there than where the command was typed.")
+            )
         if (unfit := why_unfit(claims_of(self._job.spec, setup.cache), setup.claims, setup.cache)) is not None:
-            raise _unfit(unfit)
+            raise UnfitNodeError(_cannot_start(unfit))
 
         async def send(report: Report) -> Grant:
             while True:
                 try:
                     grant = await self._coordinator.report.remote(self._secret, self._incarnation, dumps(report))
-                except ActorUnavailableError:  # the network is away; totals that arrive twice are counted once
+                except ActorUnavailableError:  # the network is away; what arrives twice is counted once
                     await asyncio.sleep(MAX_INTERVAL)
                 else:
                     return loads(Grant, grant)  # type: ignore[no-any-return]
@@ -110,6 +122,7 @@ class Worker:
             rate_limited=limits.requests_per_minute is not None or limits.tokens_per_minute is not None,
             limited=limits.max_calls is not None or limits.max_usd is not None,
             clock=time.monotonic,
+            longest=longest_timeout(roles_of(self._job.spec)),
         )
         self._engine = Engine(cache=open_cache(setup.cache), limits=setup.limits, limiter=self._client)
         self._client.ledger = self._engine.ledger
@@ -134,5 +147,14 @@ class Worker:
         return json.dumps([VALUE, outcome])
 
 
-def _unfit(what: str) -> RunnerError:
-    return RunnerError(f"A worker on {host_name()} cannot start: {what}")
+def longest_timeout(roles: Roles) -> float:
+    """Seconds of the longest timeout that one of the models has of its own; 0 if none has.
+
+    One that is waited for without limit runs in this process, and burdens no server that others use.
+    """
+    models = (roles.assistant, roles.judge, roles.tools, *roles.simulator.models.values())
+    return max(float(getattr(model, "timeout", None) or 0.0) for model in models)
+
+
+def _cannot_start(what: str) -> str:
+    return f"A worker on {host_name()} cannot start: {what}"

@@ -1,6 +1,6 @@
-"""What Redis and its client say, in one line with the way out."""
+"""What Redis and its client say, in one line, and what to do."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -33,7 +33,16 @@ PASSING = {
     "UNBLOCKED": "was the primary, and is a replica now",
     "MASTERDOWN": "is a replica whose primary is gone",
 }
-"""Of these, what goes by in a failover, or when others leave: it is waited for."""
+"""Errors that pass by themselves, in a failover or when other processes end: they are waited for."""
+
+
+def check_eviction(memory: Mapping[str, Any], where: str) -> None:
+    """Raises CacheError where a server throws rows away, by what it says of its memory."""
+    if (policy := memory.get("maxmemory_policy")) != "noeviction":
+        raise CacheError(
+            f"The cache at {where} would throw away what was paid for: its maxmemory-policy is {policy}. Set it with "
+            "`redis-cli CONFIG SET maxmemory-policy noeviction`, and in redis.conf."
+        )
 
 
 def load_redis() -> Any:

@@ -1,10 +1,11 @@
 """The rows of a shared cache as the fields of one hash, which knows its own length and goes in one step."""
 
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from collab_redis import scripts
-from collab_redis.redis_errors import LEAST_RIGHTS, explained, load_redis
+from collab_redis.redis_errors import LEAST_RIGHTS, check_eviction, explained, load_redis
 from collab_redis.replicas import WAIT_MS, Replicas
 from collab_sdk.cache import LARGEST
 from collab_sdk.secrets import Address
@@ -15,6 +16,8 @@ LEASE_MS = 10_000
 """After which the lease of a killed process is free."""
 PAGE = 500
 SYNC_MS = 20_000
+LOOK_EVERY = 30.0
+"""Seconds between two looks at what the server would do if its memory were full."""
 
 
 class RedisRows:
@@ -28,6 +31,9 @@ class RedisRows:
         self._address = address
         self._syncs = syncs
         self._replicas = replicas
+        self._look_at = time.monotonic() + LOOK_EVERY
+        self._scanned: set[int] = set()
+        """Hashes of the keys that a scan has come by: Redis gives some twice while its hash shrinks."""
         self._scripts = {name: client.register_script(text) for name, text in vars(scripts).items() if name.isupper()}
 
     def time(self) -> float:
@@ -51,6 +57,7 @@ class RedisRows:
         if self._syncs:
             self._sync()
         self._reach_replicas()
+        self._check_eviction()
         return there
 
     def _sync(self) -> None:
@@ -71,6 +78,13 @@ class RedisRows:
         else:
             self._replicas.missed()
 
+    def _check_eviction(self) -> None:
+        """Raises CacheError where eviction was switched on since: all rows are one key, and would go as a whole."""
+        if time.monotonic() >= self._look_at:
+            self._look_at = time.monotonic() + LOOK_EVERY
+            with explained(self._address):
+                check_eviction(self._client.info("memory"), self._address.shown)
+
     def quarantine(self, rows: Mapping[str, bytes]) -> None:
         self._run("QUARANTINE", [REPLIES, QUARANTINE], [LARGEST + 1, *_flat(rows)])
 
@@ -86,24 +100,30 @@ class RedisRows:
         self._run("UNLOCK", [LEASE + key for key in keys], [owner])
 
     def scan(self, after: str) -> tuple[list[str], str]:
-        cursor, keys = self._run("SCAN", [REPLIES], [after or "0", PAGE])
-        return [key.decode("utf-8", "replace") for key in keys], "" if cursor == b"0" else cursor.decode()
+        if not after:
+            self._scanned.clear()
+        cursor, found = self._run("SCAN", [REPLIES], [after or "0", PAGE])
+        keys = [key.decode("utf-8", "replace") for key in found]
+        fresh = [key for key in dict.fromkeys(keys) if hash(key) not in self._scanned]
+        self._scanned |= {hash(key) for key in fresh}
+        if cursor == b"0":
+            self._scanned.clear()
+            return fresh, ""
+        return fresh, cursor.decode()
 
     def replace(self, rows: Mapping[str, tuple[bytes, bytes]]) -> None:
         triples = [part for key, (old, new) in rows.items() for part in (key, old, new)]
         self._run("REPLACE", [REPLIES], [LARGEST + 1, *triples])
 
-    def delete(self, keys: Sequence[str]) -> int:
-        with explained(self._address):
-            return int(self._client.hdel(REPLIES, *keys)) if keys else 0
+    def delete(self, rows: Mapping[str, bytes]) -> None:
+        self._run("DELETE", [REPLIES], [LARGEST + 1, *_flat(rows)])
 
     def quarantined(self) -> int:
         with explained(self._address):
             return int(self._client.hlen(QUARANTINE))
 
-    def clear_quarantine(self) -> None:
-        with explained(self._address):
-            self._client.unlink(QUARANTINE)
+    def clear_quarantine(self) -> int:
+        return int(self._run("CLEAR", [QUARANTINE], []))
 
     def size(self) -> tuple[int, int]:
         with explained(self._address):

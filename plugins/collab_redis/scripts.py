@@ -31,6 +31,23 @@ end
 """
 """KEYS: replies, quarantine. ARGV: a size, then key and row by turns."""
 
+DELETE = """
+for place = 2, #ARGV, 2 do
+  local row = redis.call('HGET', KEYS[1], ARGV[place])
+  if row and string.sub(row, 1, tonumber(ARGV[1])) == ARGV[place + 1] then
+    redis.call('HDEL', KEYS[1], ARGV[place])
+  end
+end
+"""
+"""KEYS: replies. ARGV: a size, then key and row by turns."""
+
+CLEAR = """
+local count = redis.call('HLEN', KEYS[1])
+redis.call('UNLINK', KEYS[1])
+return count
+"""
+"""KEYS: a hash. Returns how many fields it had."""
+
 REPLACE = """
 for place = 2, #ARGV, 3 do
   local row = redis.call('HGET', KEYS[1], ARGV[place])

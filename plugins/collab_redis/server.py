@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlencode, urlsplit, urlunsplit
 
-from collab_redis.redis_errors import explained, load_redis
+from collab_redis.redis_errors import check_eviction, explained, load_redis
 from collab_redis.redis_rows import RedisRows
 from collab_redis.replicas import Replicas
 from collab_sdk.cache import SharedCache, is_local, server_address, signer_of
@@ -115,11 +115,7 @@ class RedisServer:
             raise CacheError(
                 f"The cache at {self.where} is an older Redis, {info.get('redis_version')}: this takes 7.0 or later."
             )
-        if (policy := info.get("maxmemory_policy")) != "noeviction":
-            raise CacheError(
-                f"The cache at {self.where} would throw away what was paid for: its maxmemory-policy is {policy}. Set "
-                "it with `redis-cli CONFIG SET maxmemory-policy noeviction`, and in redis.conf."
-            )
+        check_eviction(info, self.where)
         if info.get("role") == "slave":  # lost, and not refused, since in a failover this goes by
             raise LostConnectionError(
                 f"The cache at {self.where} is a replica that takes no writes: give the URL of its primary."

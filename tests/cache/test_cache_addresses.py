@@ -2,10 +2,14 @@
 
 import os
 import re
+from contextlib import suppress
+from urllib.parse import unquote, urlsplit
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from psycopg.conninfo import conninfo_to_dict
+from redis.connection import parse_url
 from support.caches import get, key_of, put
 from support.cli import collab
 
@@ -77,8 +81,16 @@ def test_an_address_is_taken_only_where_all_parsers_agree_on_it(wild):
         assert not [piece for piece in pieces if piece in str(error)]
         return
     assert url.count("@") == 1
-    credentials = url.partition("://")[2].partition("@")[0]
+    scheme, _, rest = url.partition("://")
+    credentials = rest.partition("@")[0]
     assert not set("/?#\\[] ") & set(credentials)
+    passwords = {unquote(urlsplit(url).password or "")}
+    if scheme.lower().startswith("postgres"):
+        passwords.add(conninfo_to_dict(url).get("password") or "")
+    elif scheme.lower().startswith("redis"):
+        with suppress(ValueError):  # of several hosts, which only Sentinels may be
+            passwords.add(parse_url(f"redis://{rest}").get("password") or "")
+    assert len(passwords) == 1
     assert not [piece for piece in pieces if piece in address.shown + repr(address)]
 
 
@@ -102,6 +114,13 @@ def test_a_password_that_must_be_encoded_is_said_so(url):
 def test_a_cache_is_named_without_its_password(tmp_path):
     assert shown_place("redis://:hidden%2F@h:1/0") == "redis://h:1/0"
     assert shown_place(str(tmp_path)) == str(tmp_path)
+
+
+def test_a_password_in_a_query_is_kept_out_of_what_clients_say_however_its_name_is_written():
+    address = server_address("postgresql://h/d?pass%77ord=s3cret%2Fword&application_name=mine", {})
+    said = address.said(ValueError("s3cret%2Fword is s3cret/word, for mine"))
+    assert said == "[secret] is [secret], for mine"
+    assert "s3cret" not in address.shown
 
 
 def test_the_password_may_be_in_a_file(tmp_path):

@@ -2,8 +2,11 @@
 
 import asyncio
 import json
+import sqlite3
 import threading
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict
 
 import pytest
@@ -12,6 +15,7 @@ from support.caches import REQUEST, SERVED, Place, get, key_of, place_of, put
 from collab_sdk import ChatReply
 from collab_sdk.cache import Contents, forget
 from collab_sdk.cache.open import copy_cache
+from collab_sdk.cache.record import Row
 
 KINDS = ["disk", *SERVED]
 KEY = key_of("k")
@@ -256,6 +260,25 @@ def test_what_somebody_said_is_forgotten_and_what_others_said_is_kept(place):
     assert forget(cache, ["thanks", "hi"]) == Contents()
 
 
+def test_a_reply_that_is_paid_for_while_damaged_ones_are_deleted_stays(place):
+    cache = place.open()
+    put(cache, KEY, "paid for again")
+    again = place.read(KEY)
+    place.write(KEY, b"junk")
+    put(cache, key_of("good"), "which the walk comes by, too")
+    kept = None
+
+    def is_unwanted(row: object) -> bool:
+        nonlocal kept
+        with suppress(sqlite3.OperationalError):  # a directory lets nobody in between
+            place.write(KEY, again)
+            kept = "paid for again"
+        return False
+
+    assert cache.forget(is_unwanted) == Contents(others=1, damaged=1)
+    assert get(cache, KEY) == kept
+
+
 @pytest.mark.parametrize("target", KINDS)
 def test_a_copy_keeps_what_is_there_and_the_time_of_writing_and_goes_on_where_it_stopped(
     place, target, request, tmp_path
@@ -267,12 +290,28 @@ def test_a_copy_keeps_what_is_there_and_the_time_of_writing_and_goes_on_where_it
         pytest.skip("the tests have one Redis, and a copy needs two")
     copies = other.open(clock=lambda: 2000.0)
     put(copies, key_of(3), "mine")
-    assert copy_cache(source, copies) == (450, 449)
-    assert copy_cache(source, copies) == (450, 0)
+    assert copy_cache(source, copies) == (450, 449, 0)
+    assert copy_cache(source, copies) == (450, 0, 0)
     assert get(copies, key_of(3)) == "mine"
     assert get(copies, key_of(449)) == "text 449"
     assert copies.prune(older_than=500).matching == 449
     other.close()
+
+
+def test_a_copy_counts_what_it_could_not_read_and_not_what_is_paid_for_meanwhile(place, tmp_path):
+    source, target = place.open(), place_of("disk", None, tmp_path / "target").open()
+    put(source, KEY, "paid")
+    put(source, key_of("damaged"), "1")
+    place.write(key_of("damaged"), b"junk")
+    add = target.add
+
+    def add_late(rows: Mapping[str, Row]) -> int:
+        put(source, key_of("late"), "by a run that goes on")
+        return add(rows)
+
+    target.add = add_late
+    assert copy_cache(source, target) == (1, 1, 1)
+    target.close()
 
 
 async def put_many(cache, count: int) -> None:

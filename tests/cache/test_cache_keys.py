@@ -1,13 +1,16 @@
 """Which key a shared cache is used with: another one is refused, and can be put in its place."""
 
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from support.caches import HMAC_KEY, REQUEST, SERVED, PostgresPlace, get, key_of, place_of, put
 from support.cli import collab, write_chats
 
 from collab_sdk import ChatReply
-from collab_sdk.cache import Contents, key_check_value
+from collab_sdk.cache import Contents, SharedCache, key_check_value
+from collab_sdk.cache.backend import SharedRows
 from collab_sdk.cache.record import row_of
 from collab_sdk.cache.signing import Signer
 from collab_sdk.errors import CacheError
@@ -175,10 +178,23 @@ def test_a_row_under_a_key_that_is_new_at_the_server_is_not_moved_aside(place):
 
 def test_of_two_keys_that_come_first_at_once_one_is_refused(place):
     rows = [place.open(secret=secret, any_key=True)._looking for secret in (HMAC_KEY, OTHER)]
-    mine, other = Signer(HMAC_KEY).checks, Signer(OTHER).checks
-    assert rows[0].ask(lambda server: server.keys([])) == []
-    assert rows[0].ask(lambda server: server.keys(mine)) == mine
-    assert rows[1].ask(lambda server: server.keys(other)) == mine
+    checks = [Signer(HMAC_KEY).checks, Signer(OTHER).checks]
+    first = threading.Barrier(2)
+
+    def register(number: int) -> list[str]:
+        def ask(server: SharedRows) -> list[str]:
+            first.wait()
+            return server.keys(checks[number])
+
+        return rows[number].ask(ask)
+
+    with ThreadPoolExecutor(2) as pool:
+        for _ in range(10):
+            assert rows[0].ask(lambda server: server.keys([])) == []
+            one, other = pool.map(register, range(2))
+            assert one == other
+            assert one in checks
+            rows[0].ask(lambda server: server.set_keys([]))
 
 
 def test_a_destructive_command_shows_what_it_would_do_and_asks(place):
@@ -199,6 +215,38 @@ def test_a_destructive_command_shows_what_it_would_do_and_asks(place):
     assert "Deleted 1 reply" in collab("cache", "clear", "--cache", place.where, stdin="y\n").stdout
 
 
+def test_what_has_become_old_since_the_question_was_asked_is_not_deleted(place, monkeypatch):
+    put(place.open(clock=lambda: 1000.0), key_of("old"), "paid long ago")
+    put(place.open(), KEY, "paid just now")
+    days, now = 0, SharedCache.now
+    monkeypatch.setattr(SharedCache, "now", lambda self: now(self) + 86_400 * days)
+
+    def confirm(question: str, **options: object) -> bool:
+        nonlocal days
+        assert "Delete 1 reply from" in question
+        days = 10
+        return True
+
+    monkeypatch.setattr("collab_cli.cache.click.confirm", confirm)
+    assert "Deleted 1 reply" in collab("cache", "prune", "--older-than", "5", "--cache", place.where).stdout
+    days = 0
+    assert get(place.open(), KEY) == "paid just now"
+
+
+def test_where_there_is_nothing_to_delete_nothing_is_deleted_unasked(place, monkeypatch):
+    put(place.open(), KEY, "paid")
+    prune = SharedCache.prune
+
+    def only_looks(self, *arguments: object, **options: object) -> Contents:
+        assert options["dry_run"]
+        return prune(self, *arguments, **options)
+
+    monkeypatch.setattr(SharedCache, "prune", only_looks)
+    nothing = collab("cache", "prune", "--older-than", "5", "--cache", place.where)
+    assert nothing.exit_code == 0
+    assert "Deleted 0 replies from" in nothing.stdout
+
+
 def test_the_age_of_a_reply_is_by_the_clock_of_the_server(place, monkeypatch):
     put(place.open(), KEY, "paid just now")
     year = 365 * 86_400.0
@@ -211,6 +259,15 @@ def test_the_age_of_a_reply_is_by_the_clock_of_the_server(place, monkeypatch):
     monkeypatch.undo()
     monkeypatch.setenv("COLLAB_CACHE_HMAC_KEY", HMAC_KEY)
     assert place.open().prune(older_than=-60) == Contents(matching=2)
+
+
+@pytest.mark.skipif(not hasattr(time, "CLOCK_BOOTTIME"), reason="no clock here goes on while the machine sleeps")
+def test_a_reply_that_is_kept_after_the_machine_slept_is_not_written_as_older(place, monkeypatch):
+    cache, awake = place.open(), time.clock_gettime
+    monkeypatch.setattr("collab_sdk.cache.shared.time.clock_gettime", lambda clock: awake(clock) + 3600)
+    put(cache, KEY, "paid an hour later")
+    monkeypatch.undo()
+    assert place.open().prune(older_than=-1800, dry_run=True) == Contents(others=1)
 
 
 def test_the_check_value_tells_keys_apart_and_gives_nothing_of_them_away():

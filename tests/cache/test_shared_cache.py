@@ -12,6 +12,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from collab_postgres.server import PostgresServer
 from collab_redis.redis_errors import LEAST_RIGHTS
 from collab_redis.server import RedisServer
 from support.caches import REQUEST, SERVED, PostgresPlace, RedisPlace, get, key_of, place_of, put, shared
@@ -119,6 +120,30 @@ def test_a_lease_whose_time_is_up_goes_to_the_next_and_is_not_given_up_by_its_ol
     assert rows.lock([KEY], "first") == [False]
     rows.close()
     place.close()
+
+
+@pytest.mark.server
+def test_a_lease_in_postgres_ends_with_its_connection(request, tmp_path):
+    place = place_of("postgres", request, tmp_path)
+    first, second = (PostgresServer(place.where).connect() for _ in range(2))
+    assert first.lock([KEY], "first") == [True]
+    assert second.lock([KEY], "second") == [False]
+    first.close()
+    while second.lock([KEY], "second") == [False]:
+        pass
+    second.close()
+    place.close()
+
+
+@pytest.mark.server
+def test_a_key_that_redis_scans_twice_comes_once(redis_server, monkeypatch):
+    """It may while a hash shrinks."""
+    rows = RedisServer(redis_server.url).connect()
+    pages = [(b"7", [b"a", b"b"]), (b"0", [b"b", b"c"])]
+    monkeypatch.setattr(rows, "_run", lambda script, keys, arguments: pages[arguments[0] != "0"])
+    for _ in range(2):
+        assert [rows.scan(""), rows.scan("7")] == [(["a", "b"], "7"), (["c"], "")]
+    rows.close()
 
 
 def test_what_was_acknowledged_survives_a_kill_and_what_was_on_its_way_is_kept_after_it(own):
@@ -352,6 +377,21 @@ def test_a_redis_that_evicts_is_refused(redis_server):
             assert "its maxmemory-policy is allkeys-lru. Set it with `redis-cli CONFIG SET" in stats(redis_server.url)
         finally:
             client.config_set("maxmemory-policy", "noeviction")
+
+
+@pytest.mark.server
+def test_a_redis_that_is_told_to_evict_ends_the_run(redis_server, monkeypatch):
+    monkeypatch.setattr("collab_redis.redis_rows.LOOK_EVERY", 0.0)
+    place = RedisPlace(redis_server)
+    cache = place.open()
+    put(cache, KEY, "kept")
+    with redis_server.client() as client:
+        client.config_set("maxmemory-policy", "allkeys-lru")
+        with pytest.raises(CacheError, match="would throw away what was paid for: its maxmemory-policy is allkeys-lru"):
+            put(cache, key_of("next"), "kept, too")
+        client.config_set("maxmemory-policy", "noeviction")
+    assert get(place.open(), key_of("next")) == "kept, too"
+    place.close()
 
 
 @pytest.mark.server

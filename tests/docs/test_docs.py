@@ -39,6 +39,16 @@ def test_the_links_of_a_page_lead_somewhere(page):
         assert (page.parent / target).exists(), f"{page.name} links to {target}"
 
 
+NAMED_TEST = re.compile(r"`(test_\w+\.py)(?:::(test_\w+))?`")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_the_tests_that_a_page_names_are_there(page):
+    for name, test in NAMED_TEST.findall(page.read_text()):
+        [file] = TESTS.rglob(name)
+        assert not test or f"def {test}(" in file.read_text(), f"{page.name}: {name}::{test}"
+
+
 @pytest.mark.slow
 def test_the_sample_output_in_the_readme_is_what_the_demo_prints(tmp_path):
     [sample] = re.findall(

@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.cli import collab, write_chats
-from support.faults import CONTEXT_WINDOW, SERVER_ERROR, Fault, always, content
+from support.faults import BAD_KEY, CONTEXT_WINDOW, SERVER_ERROR, Fault, always, content
 from support.openai_replies import chat_completion
 from support.server import LoopbackServer
 
 from collab_sdk import ChatReply, ChatRequest, Engine, Message, as_chat_model
-from collab_sdk.errors import EmptyReplyError, EndpointError, SampleError
+from collab_sdk.errors import BudgetError, EmptyReplyError, EndpointError, SampleError
 from collab_sdk.models.base import CallRole
 from collab_sdk.spec import Limits
 
@@ -163,6 +163,25 @@ def test_one_that_answers_well_again_takes_its_share_after_a_single_call():
     assert len(told) == 1
 
 
+@pytest.mark.filterwarnings("ignore:.*is left out")
+def test_a_failure_counts_once_for_how_long_a_replica_rests():
+    time, faults = Time(), [BAD_KEY, SERVER_ERROR]
+
+    async def main(model, engine: Engine) -> list[int]:
+        counts = []
+        for seconds in (0, 61, 64):
+            time.now = float(seconds)
+            for number in range(12):
+                await aanswers(model, [100 * seconds + number], engine)
+            counts.append(one.count)
+        return counts
+
+    with server(lambda number, body: faults[number] if number < 2 else None) as one, server() as two:
+        *failed, well = asyncio.run(main(model_at(one, two), time.engine()))
+    assert failed == [1, 2], "it is not asked again while it rests"
+    assert well > 2, "its second failure in a row is a rest of 2 s, and not the third, of 4 s"
+
+
 def test_where_all_answer_with_nothing_it_is_the_model_and_nobody_is_left_out():
     with server(ODD["answers with nothing"]) as one, server(ODD["answers with nothing"]) as two:
         model = model_at(one, two)
@@ -287,6 +306,11 @@ def test_a_parameter_is_not_given_up_while_one_that_took_it_rests():
         replies = well_then_at_once(model_at(one, two), time, range(10, 30))
         assert all("response_format" in request.body for each in (one, two) for request in each.requests)
     assert [reply.content for reply in replies] == right(range(10, 30))
+
+
+def test_a_budget_that_is_spent_before_all_are_heard_ends_the_run_without_a_vote():
+    with server(says("y")) as one, server(says("z")) as two, pytest.raises(BudgetError, match="1 calls"):
+        asyncio.run(Engine(limits=Limits(max_calls=1)).call(model_at(one, two), ask(1)))
 
 
 @pytest.mark.filterwarnings("ignore:.*not answered yet")

@@ -81,7 +81,7 @@ class DiskPlace(Place):
         return DiskCache(self.where, **options)
 
     def _run(self, sql: str, *values: object) -> list[Any]:
-        with sqlite3.connect(f"{self.where}/cache.db") as database:
+        with sqlite3.connect(f"{self.where}/cache.db", timeout=0.1) as database:
             rows = database.execute(sql, values).fetchall()
         database.close()
         return rows

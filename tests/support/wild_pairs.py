@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 from hypothesis import strategies as st
@@ -84,7 +85,7 @@ def responses(draw: Draw, *, calls: bool) -> list[Row]:
 def wild_pairs(draw: Draw) -> PreferencePair:
     """Two responses to one history that say or do different things, linked and without thoughts, as pairs are made."""
     calls = draw(st.booleans())
-    history = draw(histories(calls=calls))
+    history = draw(histories(calls=calls).filter(_is_as_read))
     both = st.lists(responses(calls=calls).map(lambda side: _read([*history, *side])), min_size=2, max_size=2)
     wholes = draw(both.filter(lambda wholes: _differ(*(whole[len(history) :] for whole in wholes))))
     chosen, rejected = (
@@ -98,6 +99,14 @@ def wild_pairs(draw: Draw) -> PreferencePair:
         chosen=chosen,
         rejected=rejected,
         tools=draw(st.sampled_from([(), TOOLS[:1], TOOLS])) if calls else (),
+    )
+
+
+def _is_as_read(rows: list[Row]) -> bool:
+    """Whether no message is of thoughts alone where the assistant's next follows: in a log, both are one message."""
+    messages = _read(rows)
+    return not any(
+        one.reasoning and not is_decision(one) and one.role == following.role for one, following in pairwise(messages)
     )
 
 

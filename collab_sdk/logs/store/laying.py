@@ -31,6 +31,9 @@ LOOKED_BACK = 40
 """How many messages from its end a history is looked for in what is known."""
 AT_THE_END = 5
 """What it is worth that a history goes on from the latest answer: of what was said twice, the last is meant."""
+FROM_THE_START = 5
+"""What it is worth that a history begins as the chat does, and has no answer that is not known there: what follows is
+an edit, even if the same was once said behind more, unless its voice is sent less than all."""
 MOST_SUMMARIES = 2
 """Messages that may stand for what was said before a window: a summary, and what the assistant says to it."""
 SAME_VOICE = 0.5
@@ -361,7 +364,9 @@ class LaidCalls:
                 value = _worth(
                     seen, unseen - reworked, node, is_end=node in ends, is_alone=len(said) == 1, is_led=is_led
                 )
-                value -= AT_THE_END if seen.above and node in ends and voice not in self._short else 0
+                if voice not in self._short:  # all that it was sent began where the chat did
+                    value -= AT_THE_END if seen.above and node in ends else 0
+                    value += FROM_THE_START if seen.is_whole and not seen.edits and not unseen else 0
                 value += SAME_VOICE if value and voice in node.voices else 0
                 if value > worth:
                     best, worth, is_foreign = (place, node, seen), value, unseen > reworked
@@ -374,15 +379,17 @@ class LaidCalls:
         return reworked_end if is_better else best
 
     def _next(self, said: Sequence[Spoken], voice: int) -> tuple[int, Node, Agreement] | None:
-        """The latest answer, where a voice that is sent windows is sent the end of the chat and what came next.
+        """The latest answer, where a voice is sent the end of the chat and what came next.
 
-        That is a message of the user's, or the results of the tools that the answer calls. Of a chat in which the same
-        is said again and again, a window agrees with many places, and with some better.
+        That is the results of the tools that the answer calls, as their ids tell; or a message of the user's, to a
+        voice that is sent windows. Of a chat in which the same is said again and again, a window agrees with many
+        places, and with some better.
         """
         end, place = self._latest_of.get(voice, self.root), _last_answer(said)
         roles = [each.body.get("role") for each in said[place + 1 :]]
-        is_next = roles == ["user"] or (set(roles) == {"tool"} and call_ids(said[place].body) == call_ids(end.body))
-        if voice not in self._short or place < 0 or not is_next or said[place].own not in end.keys:
+        is_called = set(roles) == {"tool"} and call_ids(said[place].body) == call_ids(end.body)
+        is_next = is_called or (roles == ["user"] and voice in self._short)
+        if place < 0 or not is_next or said[place].own not in end.keys:
             return None
         seen = agreement(said[: place + 1], end.upward())
         return None if seen.left or seen.edits else (place, end, seen)

@@ -405,6 +405,17 @@ def test_a_person_who_says_the_same_again_without_an_answer_said_it_twice(log):
     assert [text for _, text in said(log.chat)] == ["Hello?", "Hello?", "Hello!", "42", "Boots?"]
 
 
+def test_a_window_of_a_call_of_tools_and_its_results_goes_on_from_that_call(log):
+    """Even if an earlier tool returned the same as the last one."""
+    asked, first = user("Which shoes of mine were shipped?"), calling(("a", "find", "shoes"))
+    then = calling(("b", "look_up", "boots"), ("c", "look_up", "sandals"))
+    steps = [first, tool("a", "shipped"), then, tool("b", "lost"), tool("c", "shipped")]
+    log.add(asked, says=[first])
+    log.add(asked, *steps[:2], says=[then])
+    log.add(*steps[2:], says="The sandals.")
+    assert said(log.chat) == [(each["role"], each["content"]) for each in (asked, *steps, assistant("The sandals."))]
+
+
 def test_a_window_whose_beginning_was_not_recorded_begins_where_it_is_known(log):
     messages = [*history(SHOES[:3]), user(SHOES[3][0])]
     log.add(*messages[2:], says=SHOES[3][1])
@@ -683,6 +694,16 @@ def test_a_message_edited_at_the_end_is_what_the_person_said(log):
     answer(log, 2, exchanges=edited)
     answer(log, 3, exchanges=[*edited, ("ok, send them", "Done.")])
     assert said(log.chat) == as_said([*edited, ("ok, send them", "Done.")])
+
+
+@pytest.mark.parametrize("begun", [[SHOES[2]], [SHOES[0], SHOES[2]]])
+def test_a_message_edited_into_what_came_after_it_is_gone_even_if_it_was_said_before(log, begun):
+    """What is sent then looks like a window onto what was abandoned, or like its beginning and its end."""
+    left, edited = [*begun, *SHOES[2:]], [*begun, SHOES[3]]
+    for number in range(len(left)):
+        answer(log, number, exchanges=left)
+    answer(log, len(edited) - 1, exchanges=edited)
+    assert said(log.chat) == as_said(edited)
 
 
 @pytest.mark.parametrize("status", ["failed", "cancelled", "partial"])

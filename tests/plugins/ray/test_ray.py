@@ -14,6 +14,8 @@ ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'coll
 
 pytestmark = pytest.mark.slow
 
+NAMES = ("Ann", "Bob", "Cleo", "Dan", "Eve", "Finn", "Gus", "Hal", "Ida", "Jon", "Kim", "Lou")
+
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory):
@@ -43,8 +45,10 @@ def files(tmp_path, name: str) -> list[bytes]:
 
 @pytest.mark.usefixtures("cluster")
 def test_the_same_job_gives_the_same_bytes_here_and_on_1_2_and_4_workers(tmp_path):
-    logs = write_chats(tmp_path / "chats.jsonl", 12)
-    command = ["export-prefs", logs, "--model", "hosted_vllm/x", "--samples", "2", "--concurrency", "32"]
+    # Each with a goal of its own: what one requires is asked for once in each process.
+    rows = [chat_row(number, goal=f"what: as said\nsize: large\nname: {name}") for number, name in enumerate(NAMES)]
+    (tmp_path / "chats.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    command = ["export-prefs", "chats.jsonl", "--model", "hosted_vllm/x", "--samples", "2", "--concurrency", "32"]
     with LoopbackServer() as server:
         command += ["--api-base", server.api_base]
         local = collab(*command, "-o", "local.jsonl", "--cache", "a")

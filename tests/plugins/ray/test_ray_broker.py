@@ -152,6 +152,17 @@ def test_the_slots_of_a_silent_client_come_back_once_its_calls_cannot_be_in_flig
     assert slots(broker, "alive", waiting=50) == 10
 
 
+def test_the_slots_of_a_silent_client_come_back_later_if_its_model_has_a_longer_timeout_of_its_own():
+    clock = Clock()
+    broker = warmed(10, clock)
+    silent = Report(endpoints={"model": EndpointReport(waiting=50)}, longest=broker.lease_seconds + 100)
+    assert broker.report("silent", silent).endpoints["model"].slots == 10
+    clock.now += broker.lease_seconds + 100
+    assert slots(broker, "alive", waiting=50) == 0
+    clock.now += STALE_SECONDS + 1
+    assert slots(broker, "alive", waiting=50) == 10
+
+
 def test_the_slots_of_a_process_that_died_come_back_at_once():
     broker = warmed(10)
     assert slots(broker, "dead", waiting=50) == 10
@@ -194,6 +205,24 @@ def test_a_refusal_met_by_one_client_slows_all_of_them():
         clock.now += 1
         broker.report("b", busy(refused=(0.1,)))
     assert slots(broker, "a", waiting=50) < before
+
+
+def test_a_report_that_arrives_twice_is_counted_once():
+    clock = Clock()
+    broker = RateBroker(Limits(tokens_per_minute=6000), clock=clock)
+
+    async def main() -> None:
+        async def send(report: Report) -> Grant:
+            broker.report("a", report)  # whose answer is lost
+            return broker.report("a", report)
+
+        client = RateClient(send, rate_limited=True, limited=False, clock=clock)
+        client.rate_limit("model").charge(500)
+        await client.report()
+
+    asyncio.run(main())
+    clock.now += 5.0
+    assert broker.report("b", busy(starts=1)).endpoints["model"].starts == (0.0,), "5 seconds are owed, and not 10"
 
 
 def test_max_calls_is_exact_over_all_clients():

@@ -180,7 +180,7 @@ def test_workers_wait_for_cpus_say_so_and_are_as_many_as_those_that_join(undistu
 
     async def brain(body):
         await asyncio.to_thread(both_are_there.wait, 100.0)
-        return offline_brain(body)
+        return await offline_brain(body)
 
     with head(tmp_path, cpus=0) as (_, address), LoopbackServer(brain) as server:
         run = Run(tmp_path, server, address)

@@ -1,6 +1,7 @@
 """A second machine, made of a network namespace with a host name and a disk of its own."""
 
 import os
+import re
 import shutil
 import subprocess
 import time
@@ -90,7 +91,7 @@ class Run:
         (self.folder / "go").touch()
         rows, said = self.process.communicate(timeout=240)
         assert self.process.returncode == code, said
-        return rows, said
+        return re.sub(r"(?<=:bots:bot@)\w+", "DIGEST", rows), said  # the bot's code has the folder of its run
 
 
 @pytest.fixture(scope="module")

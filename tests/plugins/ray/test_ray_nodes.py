@@ -1,14 +1,17 @@
 """A node that is not what the command is, is named in one line; and what is sent to nodes is code, never a key."""
 
 import sys
+from dataclasses import replace
 
 import pytest
 
 pytest.importorskip("ray", reason="Ray is not installed: pip install 'collab-sdk[ray]'")
 
 from collab_ray.node import claims_of, runtime_env, why_unfit
+from collab_ray.worker import longest_timeout
 from support.cli import write_bot
 
+from collab_sdk.jobs import roles_of
 from collab_sdk.spec import ModelSpec, RunSpec, UserSpec
 
 OPENAI = ModelSpec(name="openai/gpt-4o-mini")
@@ -48,6 +51,25 @@ def test_a_node_that_is_another_is_told_apart(claim, said, tmp_path):
     why = refusal(str(tmp_path), **claim)
     assert said in why
     assert "\n" not in why
+
+
+BOT = """
+class Slow:
+    name, fingerprint, price, timeout = "slow", {"bot": "slow"}, None, 900
+
+    async def achat(self, request): ...
+
+
+slow = Slow()
+"""
+
+
+def test_the_longest_timeout_is_that_of_a_model_with_one_of_its_own(tmp_path, monkeypatch):
+    (tmp_path / "slow_bots.py").write_text(BOT)
+    monkeypatch.syspath_prepend(tmp_path)
+    assert longest_timeout(roles_of(SPEC)) == 0.0
+    with_bot = replace(SPEC, assistants=(ModelSpec(name="py:slow_bots:slow"),))
+    assert longest_timeout(roles_of(with_bot)) == 900
 
 
 def test_an_endpoint_variable_of_one_node_is_named(tmp_path, monkeypatch):

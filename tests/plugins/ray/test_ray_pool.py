@@ -1,0 +1,122 @@
+"""What becomes of worker processes that cannot begin, or are gone, with processes that a script stands for."""
+
+import asyncio
+import json
+from collections.abc import Iterator
+from contextlib import asynccontextmanager
+from types import SimpleNamespace
+
+import pytest
+
+pytest.importorskip("ray", reason="Ray is not installed: pip install 'collab-sdk[ray]'")
+
+from collab_ray import pool as pools
+from collab_ray.pool import MAX_DEATHS, WorkerPool
+from ray.exceptions import RayActorError
+
+from collab_sdk.errors import CacheError, CollabError, RunnerError
+
+READY = {"node": "a node", "host": "a host", "error": None, "is_unfit": False}
+AWAY = READY | {"error": ["CacheError", "The cache does not answer."]}
+UNFIT = READY | {"error": ["RunnerError", "Another version."], "is_unfit": True}
+NEVER = None
+
+
+class Process:
+    """An actor: `opened` is what it says when it is opened, and `dies` when it is to die after that."""
+
+    def __init__(self, opened: dict | None, dies: asyncio.Event) -> None:
+        self._opened, self._dies = opened, dies
+        for name in ("open", "stay", "work"):
+            setattr(self, name, SimpleNamespace(remote=getattr(self, f"_{name}")))
+
+    async def _open(self) -> dict:
+        if self._opened is NEVER:
+            await asyncio.Event().wait()
+        return self._opened
+
+    async def _stay(self) -> None:
+        await self._dies.wait()
+        raise RayActorError
+
+    async def _work(self, order: int, conversation: str) -> str:
+        return json.dumps(["value", f"{conversation}, done"])
+
+
+@asynccontextmanager
+async def pool_of(monkeypatch, script: Iterator[dict | None], dies: asyncio.Event | None = None):
+    """A pool of one worker on one node, whose processes do what the script says; and what ends its run."""
+    actor = SimpleNamespace(remote=lambda *_: Process(next(script), dies or asyncio.Event()))
+    ray = SimpleNamespace(
+        remote=lambda **_: lambda _: SimpleNamespace(options=lambda **_: actor), kill=lambda actor: None
+    )
+    monkeypatch.setattr(pools, "ray", ray)
+    monkeypatch.setattr(pools, "RESTART_PAUSE", 0.0)
+    monkeypatch.setattr(pools, "READY_PATIENCE", 0.01)
+    cluster = SimpleNamespace(
+        workers=lambda: 1,
+        cpus=lambda: 1,
+        free_cpus=lambda: 1.0,
+        nodes=lambda: [{"NodeID": "a node", "Resources": {"CPU": 1.0}}],
+        is_own=False,
+    )
+    coordinator = SimpleNamespace(died=SimpleNamespace(remote=lambda *_: None))
+    pool = WorkerPool("", coordinator, "", cluster=cluster, at_once=1)
+    running = asyncio.create_task(pool.keep_running())
+    try:
+        yield pool, running
+    finally:
+        running.cancel()
+        await asyncio.wait({running})
+
+
+async def outcome(pool: WorkerPool, running: asyncio.Task) -> list[str]:
+    """Of a conversation. Raises what ends the run before."""
+    work = asyncio.create_task(pool.work(0, "a chat"))
+    await asyncio.wait({work, running}, return_when=asyncio.FIRST_COMPLETED)
+    if not work.done():
+        work.cancel()
+        [error] = running.exception().exceptions
+        raise error
+    return work.result()
+
+
+def ended_by(monkeypatch, *script: dict | None) -> list[str]:
+    async def main() -> list[str]:
+        async with pool_of(monkeypatch, iter(script)) as (pool, running):
+            return await outcome(pool, running)
+
+    return asyncio.run(main())
+
+
+def test_a_fault_that_passes_while_a_worker_starts_leaves_its_node_in(monkeypatch):
+    assert ended_by(monkeypatch, AWAY, AWAY, READY) == ["value", "a chat, done"]
+
+
+@pytest.mark.parametrize(("script", "error"), [([AWAY] * MAX_DEATHS, CacheError), ([UNFIT], RunnerError)])
+def test_a_fault_that_stays_or_another_node_than_the_command_is_left_out(script, error, monkeypatch):
+    with pytest.raises(CollabError) as raised:
+        ended_by(monkeypatch, *script)
+    assert type(raised.value) is error
+    assert str(raised.value) == script[0]["error"][1]
+
+
+def test_work_that_waits_since_all_machines_have_left_says_so_once(monkeypatch):
+    async def main() -> None:
+        dies = asyncio.Event()
+        async with pool_of(monkeypatch, iter([READY, NEVER]), dies) as (pool, running):
+            await outcome(pool, running)
+            dies.set()
+            while pool._ready:  # noqa: ASYNC110 - nobody tells
+                await asyncio.sleep(0)
+            waiting = [asyncio.create_task(pool.work(number, "a chat")) for number in range(3)]
+            while not told:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+            await asyncio.sleep(0.05)
+            assert not any(task.done() for task in waiting)
+            for task in waiting:
+                task.cancel()
+
+    with pytest.warns(UserWarning, match="No Ray worker has been ready for .* conversations wait for one") as told:
+        asyncio.run(asyncio.wait_for(main(), 60))
+    assert len(told) == 1
