@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q install
 
-.PHONY: demo test quick lint clean
+.PHONY: demo test quick lint docs clean
 
 demo: .venv/ready
 	$(BIN)/collab demo
@@ -20,6 +20,10 @@ lint: .venv/dev-ready
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+docs: .venv/dev-ready # into build/site; a warning or a link that leads nowhere ends it
+	$(BIN)/zensical build --strict --clean
+	cp docs/*.md build/site
+
 .venv/ready: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "collab-sdk needs Python 3.11 or newer: make PYTHON=python3.12")'
 	$(PYTHON) -m venv .venv
@@ -33,4 +37,4 @@ lint: .venv/dev-ready
 	@touch $@
 
 clean:
-	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis collab-demo
+	rm -rf .venv .cache build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis collab-demo
