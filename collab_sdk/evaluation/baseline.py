@@ -60,8 +60,8 @@ class Baseline:
 
     def check(self, made_with: Mapping[str, Any], *, exchanges: int) -> None:
         """Raise UsageError where another user or judge played than in an evaluation of this provenance."""
-        sides = [{name: side[name] for name in SAME if name in side} for side in (made_with, self.made_with)]
-        found = difference(*sides)
+        played, before = ({name: side[name] for name in SAME if name in side} for side in (made_with, self.made_with))
+        found = difference(played, before)
         if exchanges != self.exchanges:
             found = f"exchanges is {self.exchanges}, not {exchanges}"
         if found is not None:
