@@ -116,14 +116,15 @@ def evaluate(
     )
     for bot in spec.assistants:
         note_same_user(bot.name, users_of_bot(bot.name), spec)
-    warn_of_self_preference(spec)
     if work.dry_run:
+        warn_of_self_preference(spec)
         dry_run(asked, problems)
         return
     if plot is not None:
         require_plot()
     done, verdicts = 0, list[Verdict]()
     with evaluating(asked, problems) as run:
+        warn_of_self_preference(spec)
         for playing in run.tasks:
             gate.check(playing, run.made_with(playing), list(run.bots))
         measured = map(Measured.of, run.all())

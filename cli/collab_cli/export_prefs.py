@@ -105,14 +105,15 @@ def export_prefs(
           --model openai/gpt-4o-mini -o prefs.jsonl
     """
     problems = Problems()
-    warn_of_self_preference(spec)
     if work.dry_run:
+        warn_of_self_preference(spec)
         dry_run(logs, spec, work, problems, with_pairs=True)
         return
     target = _checked(output)
     if format == "sft" and spec.per == "decision":
         note("Note: an sft row does not say where its decision begins: take trl rows, with --method sft.")
     with running(logs, spec, work, problems) as run:
+        warn_of_self_preference(spec)
         job = ExportJob(spec=spec)
         with shown(run.progress):
             report = run_sync(

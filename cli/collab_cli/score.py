@@ -69,13 +69,14 @@ def score(logs: tuple[str, ...], json: bool, table: bool, output: Path | None, s
           --json > scores.jsonl
     """
     problems, tally = Problems(), Tally()
-    warn_of_self_preference(spec)
     if work.dry_run:
+        warn_of_self_preference(spec)
         dry_run(logs, spec, work, problems)
         return
     with ScoreResult(spec, table=table, output=output, err=json) as result:
         with ExitStack() as opened:
             run = opened.enter_context(running(logs, spec, work, problems))
+            warn_of_self_preference(spec)
             takes = [result.of(run.scorer)]
             if json:
                 takes.append(opened.enter_context(json_rows("-", run.scorer, spec.runner)))

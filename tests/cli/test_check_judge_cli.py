@@ -94,7 +94,8 @@ def calls(result) -> dict[str, int]:
     assert result.exit_code == 0, result.output
     lines = [line.split() for line in result.output.splitlines()]
     roles = ("assistant", "simulator", "judge", "goal", "tools")
-    return {line[0]: int(line[1].replace(",", "")) for line in lines if line and line[0] in roles}
+    rows = [line for line in lines if line and line[0] in roles and "\u00b7" not in line]  # not the line of who played
+    return {role: int(count.replace(",", "")) for role, count, *_ in rows}
 
 
 def write_rated(folder):

@@ -69,7 +69,7 @@ def test_the_targets_of_make_that_agents_are_told_of_are_there():
 
 
 def test_the_version_comes_from_one_place():
-    assert PROJECT["dynamic"] == ["version"]
+    assert PROJECT["dynamic"] == ["version", "readme"]
     assert collab("--version").output.split()[-1] == collab_sdk.__version__
     assert "version" not in yaml.safe_load((ROOT / "CITATION.cff").read_text())
 
