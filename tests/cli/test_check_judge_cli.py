@@ -143,7 +143,8 @@ def test_figures_beside_people_fit_80_columns(tmp_path, monkeypatch):
     lines = result.stdout.splitlines()
     assert max(map(len, lines)) <= 80
     assert "…" not in result.stdout
-    assert lines[0].split() == ["figure", "n", "should", "be", "is", "it?"]
+    assert lines[0].startswith("judge offline")
+    assert ["figure", "n", "should", "be", "is", "it?"] in [line.split() for line in lines]
     assert "No figure" not in result.stderr
 
 
@@ -151,7 +152,8 @@ def test_of_rated_responses_of_one_kind_the_counts_are_said(tmp_path):
     one = tmp_path / "one.jsonl"
     one.write_text(write_rated(tmp_path).read_text().splitlines()[1] + "\n")
     result = check("--rated", one, "--window", 0, *OFFLINE)
-    assert (result.exit_code, result.stdout) == (0, "")
+    assert result.exit_code == 0
+    assert "should be" not in result.stdout  # no table
     assert "No figure of rated responses: 1 good and 0 bad were judged" in result.stderr
     assert "No result" not in result.stderr
     row = json.loads(check("--rated", one, "--window", 0, *OFFLINE, "--json").stdout)
