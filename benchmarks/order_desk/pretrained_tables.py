@@ -83,13 +83,12 @@ def cells(held: Sequence[DeskConversation]) -> list[str]:
 
 
 def differences(before: Sequence[DeskConversation], after: Sequence[DeskConversation]) -> list[str]:
+    """Over the visitors that both have met to the end; empty where there are none, as in folders of two versions."""
+    met = {(held.customer.id, held.customer.opening): held for held in before}
+    both = [(met.get((held.customer.id, held.customer.opening)), held) for held in after]
+    pairs = [(one, other) for one, other in both if one is not None]
     return [
-        written(
-            estimate_difference(
-                [list(zip(of(one), of(other), strict=True)) for one, other in zip(before, after, strict=True)]
-            ),
-            "+.2f",
-        )
+        written(estimate_difference([list(zip(of(one), of(other), strict=True)) for one, other in pairs]), "+.2f")
         for of in (SHARES[name] for name in COMPARED)
     ]
 
