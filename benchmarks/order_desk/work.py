@@ -7,13 +7,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from collab_order_desk.world import SPLIT
+
 NAME = "settings.json"
 
 
 def keep_settings(folder: Path, settings: Mapping[str, Any]) -> None:
     """Write the settings into the folder at its first use; end the program where it was made with others."""
     path = folder / NAME
-    now = json.loads(json.dumps(settings, default=str))
+    now = json.loads(json.dumps({**settings, "split": SPLIT}, default=str))  # held-out orders differ by split
     if path.exists():
         kept = json.loads(path.read_text())
         if names := [name for name in {**kept, **now} if kept.get(name) != now.get(name)]:

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 from collab_order_desk import customers
-from collab_order_desk.world import NAMES, named_in
+from collab_order_desk.world import NAMES, SPLIT, named_in
 from support.paths import ROOT
 
 from collab_sdk.concurrency import run_sync
@@ -42,7 +42,12 @@ def test_the_smoke_version_makes_and_measures_arms_and_controls_of_the_same_chat
     settings = ("--work", tmp_path, "--parts", "main", "controls", "--arms", *arms)
     assert arms_in(run("run.py", *SMOKE, *settings)) == list(arms)
     assert run("run.py", *SMOKE, *settings) == ""  # what is done is not done again
-    assert json.loads((tmp_path / "settings.json").read_text()) == {"customers": 10, "evaluated": 8, "smoke": True}
+    assert json.loads((tmp_path / "settings.json").read_text()) == {
+        "customers": 10,
+        "evaluated": 8,
+        "smoke": True,
+        "split": SPLIT,
+    }
     tables = run("run.py", "--work", tmp_path, "--parts", "main", "controls", "--seeds", 0, "--report")
     assert all(tables.count(f"| {arm} | 1 |") == 2 for arm in arms)
     assert (tmp_path / "main.png").read_bytes().startswith(b"\x89PNG")
