@@ -294,8 +294,13 @@ def watched() -> Iterator[tuple[Sentinel, Redis, Redis]]:
     """A Sentinel, and the two that it watches: the primary, and its replica."""
     with replicated() as (primary, replica), _served(lambda folder: Sentinel(folder, primary)) as sentinel:
         with sentinel.client() as asked:
-            wait_until(lambda: asked.sentinel_slaves("collab") != [])
+            wait_until(lambda: any(map(_can_take_over, asked.sentinel_slaves("collab"))))
         yield sentinel, primary, replica
+
+
+def _can_take_over(replica: dict[str, Any]) -> bool:
+    """Whether its Sentinel has heard of it that it is up and follows its primary."""
+    return replica["master-link-status"] == "ok" and not (replica["is_disconnected"] or replica["is_sdown"])
 
 
 @contextmanager
