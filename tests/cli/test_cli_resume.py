@@ -163,7 +163,8 @@ def test_a_server_of_ones_own_is_reached_by_its_address(tmp_path):
 
     logs = write_chats(tmp_path / "chats.jsonl", 1)
     with LoopbackServer() as server:
-        command = ["score", logs, "--model", "hosted_vllm/x", "--api-base", server.api_base, "--table"]
+        command = ["score", logs, "--model", "hosted_vllm/x", "--judge", "hosted_vllm/y", "--table"]
+        command += ["--api-base", server.api_base]
         process = spawn(*command, cwd=tmp_path)
         stdout, stderr = process.communicate(timeout=60)
         assert process.returncode == 0, stderr

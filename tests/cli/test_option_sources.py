@@ -8,6 +8,7 @@ import click
 import pytest
 from click.testing import CliRunner
 from collab_cli.config import OWN, ROLES
+from collab_cli.evaluate_gate import LeastValue
 from collab_cli.main import main
 from collab_cli.params import MetricParam, ModelOption, OneOf, Weight
 from support.cli import write_chats
@@ -42,6 +43,8 @@ def text_for(option, folder: Path, number: int) -> str:
         return list(option._names())[-1]
     if isinstance(kind, MetricParam):
         return ("goal=2", "token_penalty=1,rate=0.01")[number]
+    if isinstance(kind, LeastValue):
+        return ("goal=0.5", "exchanges=1")[number]
     if isinstance(kind, ModelOption):
         return ("temperature=0.25", "extra_body.top_k=3")[number]
     if isinstance(kind, Weight):
