@@ -325,8 +325,8 @@ def test_the_model_that_was_asked_for_ends_the_run_where_others_were_taken_for_i
 
     with (
         server(lambda number, body: SERVER_ERROR if time.now < 50 else None) as late,
-        server(says("y")) as one,
-        server(says("y")) as two,
+        server(says("y", json.dumps({"answer": "y"}))) as one,
+        server(says("y", json.dumps({"answer": "y"}))) as two,
         pytest.warns(UserWarning, match="taken for y, which was not asked for; not heard yet: hosted_vllm/x at"),
         pytest.raises(
             EndpointError, match="is the model that was asked for, and the replies in the cache are those of y"
