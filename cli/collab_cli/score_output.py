@@ -101,7 +101,7 @@ class ScoreResult:
         if self._has_table:
             self._lines.append(_line(score))
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         worst, spec = self._worst, self._spec
         if not self._turns or worst is None:
             return
@@ -113,7 +113,8 @@ class ScoreResult:
                 click.echo()
                 _show_whole(_table(self._lines, list(self._metrics), spec.per), _notes(self._lines))
             click.echo()
-        say(self._next(), err=self._err)
+        if kind is None:  # else the file is not this run's yet
+            say(self._next(), err=self._err)
 
     def _summary(self, worst: Worst) -> str:
         mean = estimate_score(self._values)

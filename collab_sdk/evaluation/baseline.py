@@ -9,7 +9,7 @@ from collab_sdk.errors import InputError, UsageError
 from collab_sdk.evaluation.asking_statistics import MACROS
 from collab_sdk.evaluation.episode import Episode
 from collab_sdk.evaluation.evaluation_rows import EVALUATION_SCHEMA
-from collab_sdk.evaluation.statistics import BotResult, BotStatistic, bot_statistics
+from collab_sdk.evaluation.statistics import BotResult, BotStatistic, bot_statistics, without_persona
 from collab_sdk.files import file_meant, parse_json
 from collab_sdk.messages import as_messages
 from collab_sdk.spec import difference
@@ -47,21 +47,22 @@ class Baseline:
 
     @classmethod
     def _of(cls, row: Mapping[str, Any], path: Path) -> Self:
-        bots = {
-            result["bot"]: BotResult(
+        made_with = dict(row["made_with"])
+        personas = made_with["personas"] if _is_by_persona(made_with) else []
+        results = (
+            BotResult(
                 name=result["bot"],
                 played=tuple(map(_episode, result["conversations"])),
                 failed=dict(result["failed"]),
             )
             for result in row["results"]
-        }
-        made_with = dict(row["made_with"])
+        )
+        bots = {result.name: without_persona(result, personas) for result in results}
         return cls(path=path, task=str(row["task"]), exchanges=int(row["exchanges"]), bots=bots, made_with=made_with)
 
     def check(self, made_with: Mapping[str, Any], *, exchanges: int) -> None:
         """Raise UsageError where another user or judge played than in an evaluation of this provenance."""
-        played, before = ({name: side[name] for name in SAME if name in side} for side in (made_with, self.made_with))
-        found = difference(played, before)
+        found = difference(_compared(made_with), _compared(self.made_with))
         if exchanges != self.exchanges:
             found = f"exchanges is {self.exchanges}, not {exchanges}"
         if found is not None:
@@ -94,12 +95,27 @@ class Change:
     """Conversations that both have."""
 
 
+def _compared(made_with: Mapping[str, Any]) -> dict[str, Any]:
+    """What must be the same in two provenances: all but the bots, the rows, and how many they are.
+
+    `tools_model` names the model that plays tools; its fingerprint is left out, since rows without tools have none.
+    """
+    bots = {bot["name"] for bot in made_with["assistants"]}
+    models = {role: known for role, known in made_with["models"].items() if role not in {*bots, "tools"}}
+    same = {name: made_with[name] for name in SAME if name in made_with}
+    return {**same, "models": models, "by_persona": _is_by_persona(made_with)}
+
+
+def _is_by_persona(made_with: Mapping[str, Any]) -> bool:
+    return bool(made_with["evaluation"]["by_persona"])
+
+
 def changes(result: BotResult, before: BotResult) -> list[Change]:
     """What the statistics of a bot were and are. Conversations are pairs by their id, sample and opening."""
     now = {_key(one): _said(one) for one in result.played}
     same = tuple(one for one in before.played if now.get(_key(one), _said(one)) == _said(one))
     before = replace(before, played=same)
-    pairs = len(result.done.keys() & before.done.keys())
+    pairs = len({chat for chat, _ in result.done.keys() & before.done.keys()})
     return [_change(each, pairs) for each in bot_statistics([before, result])]
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from difflib import get_close_matches
+from itertools import islice
 from pathlib import Path
 
 STDIN = "-"
@@ -9,6 +10,8 @@ PARTIAL = ".partial"
 """Ends the name of a file still being written; such files in a folder are not read."""
 PARTS = ("turns", "eval")
 """What an export writes beside the pairs."""
+MOST_NAMES = 2_000
+"""How many names of a folder are looked at for one that may be meant."""
 _OF_SQLITE = ("-wal", "-shm", "-journal")
 
 
@@ -31,9 +34,10 @@ def file_meant(path: Path | str) -> str:
     """`; did you mean 'chats.jsonl'?` for a path that is not there, or nothing where no name beside it is close."""
     wanted = Path(path)
     try:
-        close = get_close_matches(wanted.name, [each.name for each in wanted.parent.iterdir()], n=1)
+        names = [each.name for each in islice(wanted.parent.iterdir(), MOST_NAMES)]
     except (OSError, ValueError):
         return ""
+    close = get_close_matches(wanted.name, names, n=1)
     return f"; did you mean {str(wanted.with_name(close[0]))!r}?" if close and close[0] != wanted.name else ""
 
 

@@ -1,5 +1,6 @@
 """A bot's figures in a test: its conversations are played, and intervals decide what is asserted."""
 
+import math
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -117,6 +118,8 @@ class BotFigures:
 
     def assert_at_least(self, **least: float) -> None:
         """Fail if a figure is below its value by its whole interval, or if there are too few conversations to tell."""
+        if not least or any(math.isnan(value) for value in least.values()):
+            raise UsageError("assert_at_least needs a figure and its least value, such as goal=0.8.")
         self._assert_whole()
         for name, value in least.items():
             found = self[name.replace("_", " ") if name not in self.figures else name]

@@ -1,6 +1,7 @@
 """`collab evaluate` as a gate in CI: an exit code of its own, decided by intervals."""
 
 import json
+import re
 
 import pytest
 from support.cli import chat_row, collab, write_chats
@@ -57,6 +58,20 @@ def test_a_metric_below_its_least_value_fails(folder, least, code):
     result = play(folder, "-a", "proactive:offline", "--fail-under", least)
     assert result.exit_code == code, result.output
     assert ("below 2" in result.stderr) is (code == WORSE)
+
+
+def test_users_without_a_persona_are_compared_with_such_users_alone(folder):
+    personas = ("--by-persona", "--persona", "impatient")
+    before = folder / "personas.json"
+    assert play(folder, "-a", "offline", *personas, "-o", before).exit_code == 0
+    again = play(folder, "-a", "offline", *personas, "--baseline", before)
+    assert again.exit_code == 0, again.output
+    changes = again.stdout[again.stdout.index("\u0394 vs baseline") :]
+    assert "0.000" in changes
+    assert set(re.findall(r"[+-]\d\.\d+", changes)) <= {"+0.000", "-0.000"}, "the same bot, and the same users"
+    assert f"have {N} conversations in common" in again.stderr
+    with_all = play(folder, "-a", "offline", "--persona", "impatient", "--baseline", before)
+    assert "cannot be the baseline: its by_persona is True, not False" in with_all.stderr
 
 
 def test_too_few_conversations_decide_nothing(folder):
