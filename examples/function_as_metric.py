@@ -25,4 +25,5 @@ scorer = MRScorer(rollout, metrics={"goal": 1.0, one_question: 0.5})  # R* = goa
 for conversation in read_conversations([sample_chats_path()], limit=3):
     for score in scorer.score_conversation(conversation):
         figures = ", ".join(f"{name} {value:.2f}" for name, value in score.metrics.items())
-        print(f"{conversation.id}, turn {score.turn}: MR {score.value:.2f} ({figures})")
+        mean = "none" if score.value is None else f"{score.value:.2f}"  # a future that failed is never a score
+        print(f"{conversation.id}, turn {score.turn}: MR {mean} ({figures})")

@@ -32,7 +32,7 @@ async def main(store):
     scores.sort(key=lambda score: score.value)
     print(f"{len(scores)} replies of {len(latest)} chats. The worst:")
     for score in scores[:5]:
-        print(f"{score.value:.2f} ± {score.stderr:.2f} {score.conversation_id}: {score.response[-1].content}")
+        print(f"{score.value:.2f} ± {score.stderr:.2f} {score.conversation_id}: {score.response[-1].content!r}")
 
 
 with ConversationStore(sys.argv[1]) as store:

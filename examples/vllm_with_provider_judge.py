@@ -23,4 +23,5 @@ scorer = MRScorer(rollout, judge=PROVIDER, engine=engine)
 history = [{"role": "user", "content": "Can I get a coffee?"}]
 replies = ["Here you are: a latte.", "Which coffee would you like, and is it for here or to go?"]
 for score in scorer.rank(history, replies, goal="drink: mocha\nmilk: oat milk\norder type: to go"):
-    print(f"MR {score.value:.2f} from {score.n_ok} futures: {score.response[-1].content}")
+    mean = "none" if score.value is None else f"{score.value:.2f}"  # a future that failed is never a score
+    print(f"MR {mean} from {score.n_ok} futures: {score.response[-1].content!r}")

@@ -73,8 +73,8 @@ def test_the_bot_is_asked_at_its_own_server_and_user_and_judge_at_the_provider(e
     with LoopbackServer() as vllm, LoopbackServer() as provider:
         is_provider(provider, monkeypatch)
         best, worst = example("vllm_with_provider_judge.py", vllm.api_base, "Qwen/Qwen3-8B")
-    assert best.endswith("is it for here or to go?")
-    assert worst.endswith("a latte.")
+    assert best.endswith("is it for here or to go?'")
+    assert worst.endswith("a latte.'")
     assert {(each.body["model"], role_of(each.body)) for each in vllm.requests} == {
         ("Qwen/Qwen3-8B", CallRole.ASSISTANT)
     }

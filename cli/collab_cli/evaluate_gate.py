@@ -49,7 +49,7 @@ GATES = [
         type=ReadPath(dir_okay=False, path_type=Path),
         metavar="FILE",
         group=GATE,
-        help="Compare with an earlier evaluation that -o wrote, in pairs of conversations where both have them.",
+        help="Compare with an earlier evaluation that -o wrote; conversations that both have are compared in pairs.",
     ),
     option(
         "--fail-if",
@@ -153,7 +153,8 @@ def _show_changes(task: str, bot: str, before: str, found: Sequence[Change]) -> 
     note(
         f"The baseline and {printable(bot)} have {of(pairs, 'conversation')} in common, by which they are compared."
         if pairs
-        else f"The baseline and {printable(bot)} have no conversation in common: their means are compared, less surely."
+        else f"The baseline and {printable(bot)} have no conversation in common: their means are compared, with less "
+        "precision."
     )
 
 

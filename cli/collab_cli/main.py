@@ -31,8 +31,8 @@ Every option of every command also reads COLLAB_<OPTION>, such as COLLAB_MODEL o
 of options by its long name: --config collab.toml. Flags win over the environment, which wins over the file.
 
 Exit codes: 0 done, 1 error or no result, 2 usage, 3 finished but some conversations or input lines failed, 4 budget
-reached, 5 worse than --baseline or --fail-under of evaluate allow, 130 interrupted. After 4 and 130 the same command
-resumes where it stopped.
+reached, 5 a bot worse than evaluate --baseline or --fail-under allows, 130 interrupted. After 4 and 130 the same
+command resumes where it stopped.
 """
 
 

@@ -99,8 +99,6 @@ class Tally:
     conversations: int = 0
     turns: int = 0
     scores: int = 0
-    samples: int = 0
-    samples_ok: int = 0
     mr_sum: float = 0.0
     measured: Counter[str] = field(default_factory=Counter)
     """Scores that each metric counts in."""
@@ -117,8 +115,6 @@ class Tally:
 
     def add(self, score: MRScore) -> None:
         self.turns += 1
-        self.samples += score.n
-        self.samples_ok += score.n_ok
         self.broken_off += score.n_broken_off
         self.users.add(score.futures)
         self.futures.add([future.reward for future in score.futures])

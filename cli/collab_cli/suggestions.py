@@ -45,7 +45,7 @@ def bot_meant(name: str) -> str | None:
     """What to write for a bot that is named by its Python file, or without `py:`; None where it is neither."""
     module, separator, function = name.removeprefix("py:").partition(":")
     path = Path(module if module.endswith(".py") else f"{module.replace('.', '/')}.py")
-    if not path.is_file() or (name.startswith("py:") and separator and path.name != Path(module).name):
+    if not _is_file(path) or (name.startswith("py:") and separator and path.name != Path(module).name):
         return None
     found = _functions(path)
     if not module.endswith(".py") and not name.startswith("py:") and function not in found:  # a model: llama3:8b
@@ -54,6 +54,13 @@ def bot_meant(name: str) -> str | None:
     if path.is_absolute() or ".." in path.parts:
         return f"write py:{path.stem}:{wanted} and run the command in {path.parent}"
     return f"write py:{'.'.join(path.with_suffix('').parts)}:{wanted}"
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # too long for a name, or with a NUL
+        return False
 
 
 def _functions(path: Path) -> list[str]:

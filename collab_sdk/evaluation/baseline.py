@@ -43,7 +43,9 @@ class Baseline:
             meant = file_meant(path) if isinstance(error, FileNotFoundError) else ""
             raise InputError(f"it cannot be read: {error.strerror}{meant}", where=str(path)) from error
         except (InputError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-            raise InputError("it is no evaluation: collab evaluate -o writes one", where=str(path)) from error
+            raise InputError(
+                "this is not an evaluation file; collab evaluate -o writes one", where=str(path)
+            ) from error
 
     @classmethod
     def _of(cls, row: Mapping[str, Any], path: Path) -> Self:

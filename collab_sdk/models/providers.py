@@ -75,6 +75,8 @@ def misspelt(name: str) -> str | None:
     head, slash, rest = name.partition("/")
     if slash:
         close = [] if provider_of(name) else get_close_matches(head, PROVIDERS, n=1, cutoff=LIKENESS)
+        # `mistralai/…` and `meta-llama/…` are right, as names of the Hugging Face hub.
+        close = [each for each in close if abs(len(each) - len(head)) <= 1 and "-" not in head]
     else:
         close = get_close_matches(name, names("chat_models"), n=1, cutoff=LIKENESS)
     return f"{close[0]}{slash}{rest}" if close and close[0] != head else None

@@ -86,7 +86,7 @@ def test_too_few_conversations_decide_nothing(folder):
         (["--fail-if", "worse"], "give --baseline FILE"),
         (["--fail-under", "gaol=0.5"], "it has goal, interactivity"),
         (["--fail-under", "goal"], "must read METRIC=VALUE"),
-        (["--baseline", "chats.jsonl"], "it is no evaluation: collab evaluate -o writes one"),
+        (["--baseline", "chats.jsonl"], "this is not an evaluation file; collab evaluate -o writes one"),
         (["--baseline", "asks.json", "--judge", "offline:proactive"], "cannot be the baseline: its judge.name is"),
         (["--baseline", "asks.json", "--exchanges", "3"], "exchanges is 2, not 3"),
     ],

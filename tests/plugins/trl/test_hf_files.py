@@ -136,7 +136,7 @@ def test_score_runs_with_a_local_model_and_its_adapter(tiny_base, tiny_adapter, 
         "score", logs, "--assistant", f"hf:{tiny_base}@{tiny_adapter}", "--simulator", "offline", "--judge", "offline"
     )
     assert done.exit_code == 0, done.stderr
-    assert "12 of 12 samples succeeded" in done.stdout
+    assert "12 of 12 samples succeeded" in " ".join(done.stdout.split())
     assert "$0.00" in done.stderr
 
 
