@@ -65,7 +65,7 @@ def test_a_bot_is_scored_on_the_last_twenty_chats_of_a_store(example, tmp_path):
     summary, *worst = example("score_harvested_chats.py", tmp_path / "chats.db")
     assert summary == "20 replies of 20 chats. The worst:"
     assert len(worst) == 5
-    shown = [re.fullmatch(r"\d\.\d\d ± \d\.\d\d chat-(\d+): Table (\d+): a latte\.", line).groups() for line in worst]
+    shown = [re.fullmatch(r"\d\.\d\d ± \d\.\d\d chat-(\d+): 'Table (\d+): a latte\.'", line).groups() for line in worst]
     assert all(chat == table and int(chat) >= 2 for chat, table in shown)
 
 
