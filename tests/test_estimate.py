@@ -220,6 +220,7 @@ def test_no_run_makes_more_calls_than_the_estimate(tmp_path, candidates, goals_p
         assert usage.calls + usage.cache_hits <= estimated[role].calls
 
 
+@pytest.mark.skipif(not DATA.is_dir(), reason=f"the real data is not at {DATA}")
 @pytest.mark.parametrize("per", ["turn", "decision"])
 def test_real_chats_with_tools_take_no_more_calls_than_the_estimate(per):
     engine = Engine()

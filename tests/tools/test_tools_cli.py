@@ -195,6 +195,7 @@ def test_bots_are_evaluated_with_tools_of_ones_own(folder):
 AGENT_CHATS = DATA / "agent_chats.jsonl"
 
 
+@pytest.mark.skipif(not DATA.is_dir(), reason=f"the real data is not at {DATA}")
 @pytest.mark.parametrize("tools", ["recorded,simulated", "simulated"])
 def test_real_chats_of_an_agent_give_pairs_with_a_model_on_a_server(folder, tools):
     with LoopbackServer() as server:
