@@ -141,7 +141,6 @@ def evaluate(
             note(f"{what:<9} {path}")
     if done:
         say(_next(output), err=True)
-    if done:
         end_gate(verdicts)
     finish(problems, results=done, why="no conversation could be played and scored")
 

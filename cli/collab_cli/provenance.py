@@ -5,7 +5,7 @@ from textwrap import wrap
 
 import click
 
-from collab_cli.terminal import make_console, note, printable, shortened
+from collab_cli.terminal import make_console, note, print_text, printable, shortened
 from collab_cli.units import of
 from collab_sdk import ModelSpec, RunSpec
 from collab_sdk.spec import DEFAULT_TOOLS, ROLE_DEFAULTS, MetricSpec
@@ -24,7 +24,7 @@ def say(text: str, *, indent: str = "", err: bool = False) -> None:
     """A line for people, wrapped between words at the terminal's width; a long word stays whole."""
     width = max(LEAST_WIDTH, make_console(err=err).width)
     for line in wrap(text, width, subsequent_indent=indent, break_on_hyphens=False, break_long_words=False):
-        click.echo(line, err=err)
+        print_text(line, err=err)
 
 
 def show_provenance(spec: RunSpec, *details: str, logs: bool = False, err: bool = False) -> None:
@@ -42,7 +42,7 @@ def show_parts(*parts: str, err: bool = False) -> None:
         else:
             lines.append(part)
     for line in lines:
-        click.echo(line, err=err)
+        print_text(line, err=err)
 
 
 def how_played(spec: RunSpec) -> list[str]:

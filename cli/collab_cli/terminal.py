@@ -37,11 +37,11 @@ _UNBROKEN = re.compile(r"\S+(?: \[[^\]]*\])?")
 
 def note(text: str) -> None:
     """A line on stderr; stdout is for data."""
-    _print(text, err=True)
+    print_text(text, err=True)
 
 
-def _print(text: str, *, err: bool) -> None:
-    """Where nobody can read stderr any more, the work goes on without it: its results are elsewhere."""
+def print_text(text: str, *, err: bool) -> None:
+    """Print a line. Where nobody can read stderr any more, the work goes on without it: its results are elsewhere."""
     try:
         click.echo(text, err=err)
     except OSError:
@@ -159,7 +159,7 @@ def show(renderable: "RenderableType", *, err: bool = False, at_least: int = 0) 
     with console.capture() as capture:
         console.print(renderable)
     text = "\n".join(line.rstrip() for line in capture.get().splitlines())
-    _print(text.encode(console.encoding, "replace").decode(console.encoding), err=err)
+    print_text(text.encode(console.encoding, "replace").decode(console.encoding), err=err)
 
 
 def is_terminal() -> bool:
