@@ -72,7 +72,7 @@ class Worst:
     @property
     def of_most(self) -> float | None:
         """The highest reward, if that is the same for all."""
-        return self.at_most(self._counts) if len(set(self._counts.values())) == 1 else None
+        return self.at_most(self._counts) if set(self._counts.values()) == {self.n} else None
 
     def show(self, per: str) -> None:
         """The worst first."""
