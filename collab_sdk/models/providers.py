@@ -5,12 +5,11 @@ import os
 import re
 import sys
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 from typing import Any, Self
 
-from collab_sdk.errors import EndpointError, MissingExtraError
+from collab_sdk.errors import EndpointError, MissingExtraError, closest
 from collab_sdk.plugins import names
 from collab_sdk.secrets import check_variable, remember_secret
 
@@ -74,12 +73,13 @@ def misspelt(name: str) -> str | None:
     """The name that one of no provider, and of no server, is likely to be a slip of: `openai/x` for `opnai/x`."""
     head, slash, rest = name.partition("/")
     if slash:
-        close = [] if provider_of(name) else get_close_matches(head, PROVIDERS, n=1, cutoff=LIKENESS)
+        close = None if provider_of(name) else closest(head, PROVIDERS, cutoff=LIKENESS)
         # `mistralai/…` and `meta-llama/…` are right, as names of the Hugging Face hub.
-        close = [each for each in close if abs(len(each) - len(head)) <= 1 and "-" not in head]
+        if close is not None and (abs(len(close) - len(head)) > 1 or "-" in head):
+            return None
     else:
-        close = get_close_matches(name, names("chat_models"), n=1, cutoff=LIKENESS)
-    return f"{close[0]}{slash}{rest}" if close and close[0] != head else None
+        close = closest(name, names("chat_models"), cutoff=LIKENESS)
+    return None if close is None else f"{close}{slash}{rest}"
 
 
 def _is_new_provider(provider: str) -> bool:

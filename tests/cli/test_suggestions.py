@@ -27,7 +27,7 @@ def here(tmp_path, monkeypatch):
         ("score chats.jsonl -a my_bot:answer --model offline", "write py:my_bot:answer"),
         ("score chats.jsonl -a py:my_bot --model offline", "write py:my_bot:answer"),
         ("score chats.jsonl -a py:my_bot.py:answr --model offline", "write py:my_bot:answer"),
-        ("score chats.jsonl -a py:my_bot:anser --model offline", "Did you mean py:my_bot:answer?"),
+        ("score chats.jsonl -a py:my_bot:anser --model offline", "Did you mean 'py:my_bot:answer'?"),
     ],
 )
 @pytest.mark.usefixtures("here")
