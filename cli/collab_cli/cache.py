@@ -12,7 +12,7 @@ from collab_cli.options import CACHE_PLACE, cache_option
 from collab_cli.params import Group, Number, option
 from collab_cli.paths import ReadPath
 from collab_cli.setup import open_chosen_cache
-from collab_cli.terminal import note
+from collab_cli.terminal import note, print_text
 from collab_cli.units import size
 from collab_sdk.cache import Contents, KeptCache, SharedCache, copy_cache, is_directory, open_cache
 from collab_sdk.errors import InputError, UsageError
@@ -40,7 +40,7 @@ def stats(cache: str | None) -> None:
     """
     with closing(open_chosen_cache(cache, any_key=True)) as replies:
         found = replies.stats()
-        click.echo(f"{found.where}: {_replies(found.records)}, {size(found.bytes)}")
+        print_text(f"{found.where}: {_replies(found.records)}, {size(found.bytes)}")
         contents = replies.inspect()
         _show_unreadable(contents, found.quarantined)
         if contents.foreign:
@@ -79,7 +79,7 @@ def prune(older_than: float | None, unreadable: bool, dry_run: bool, yes: bool, 
         if _is_agreed(what, stored.where, nothing=nothing, dry_run=dry_run, yes=yes):
             deleted = replies.prune(age, now=now, unreadable=unreadable)
             count = deleted.matching + (deleted.unreadable + deleted.aside if unreadable else 0)
-            click.echo(f"Deleted {_replies(count)} from {stored.where}; {replies.stats().records:,} are left.")
+            print_text(f"Deleted {_replies(count)} from {stored.where}; {replies.stats().records:,} are left.")
 
 
 @cache.command()
@@ -96,7 +96,7 @@ def clear(dry_run: bool, yes: bool, cache: str | None) -> None:
         _show_unreadable(found, stored.quarantined)
         what = _replies(found.matching)
         if _is_agreed(what, stored.where, nothing=not found.matching, dry_run=dry_run, yes=yes):
-            click.echo(f"Deleted {_replies(replies.clear().matching)} from {stored.where}.")
+            print_text(f"Deleted {_replies(replies.clear().matching)} from {stored.where}.")
 
 
 @cache.command()
@@ -115,7 +115,7 @@ def copy(source: str, target: str) -> None:
         raise InputError("there is no cache", where=source)
     with closing(open_cache(source)) as replies, closing(open_cache(target)) as copies:
         read, added, unreadable = copy_cache(replies, copies)
-        click.echo(f"Copied {added:,} of {_replies(read)} from {replies.stats().where} to {copies.stats().where}.")
+        print_text(f"Copied {added:,} of {_replies(read)} from {replies.stats().where} to {copies.stats().where}.")
         if unreadable:
             note(f"{_replies(unreadable)} could not be read, and stay where they are: `collab cache stats` says why.")
             raise click.exceptions.Exit(ExitCode.SOME_FAILED)
@@ -140,7 +140,7 @@ def reseal(dry_run: bool, cache: str | None) -> None:
         found, where = replies.reseal(dry_run=dry_run), replies.where
         _show_unreadable(found, replies.stats().quarantined)
         done = "Would sign" if dry_run else "Signed"
-        click.echo(f"{done} {_replies(found.matching)} anew at {where}; {found.others:,} were signed with this key.")
+        print_text(f"{done} {_replies(found.matching)} anew at {where}; {found.others:,} were signed with this key.")
 
 
 @contextmanager
@@ -163,10 +163,10 @@ def _show_unreadable(found: Contents, quarantined: int) -> None:
 def _is_agreed(what: str, where: str, *, nothing: bool, dry_run: bool, yes: bool) -> bool:
     """Whether to delete: asks, unless it was said before."""
     if dry_run:
-        click.echo(f"Would delete {what} from {where}.")
+        print_text(f"Would delete {what} from {where}.")
         return False
     if nothing:
-        click.echo(f"Deleted 0 replies from {where}: there are none of that kind.")
+        print_text(f"Deleted 0 replies from {where}: there are none of that kind.")
         return False
     if yes:
         return True

@@ -16,7 +16,7 @@ from collab_cli.progress import Progress, shown
 from collab_cli.provenance import bots_of, how_played, judge_of, say, show_parts, users_of, what_counts
 from collab_cli.run import Run, end_dry_run, open_logs, running
 from collab_cli.setup import prices_of
-from collab_cli.terminal import Problems, StatisticsTable, note, printable
+from collab_cli.terminal import Problems, StatisticsTable, note, printable, require_stdout
 from collab_cli.units import of
 from collab_sdk.concurrency import run_sync
 from collab_sdk.errors import UsageError
@@ -123,6 +123,7 @@ def check_judge(
         )
         end_dry_run(estimated, logs, problems)
         return
+    require_stdout()
     with ExitStack() as opened:
         run = opened.enter_context(running(logs, spec, work, problems))
         check = JudgeCheck(run.scorer, repeats=repeats)

@@ -17,7 +17,16 @@ from collab_cli.progress import shown
 from collab_cli.provenance import bots_of, how_played, judge_of, say, show_parts, users_of
 from collab_cli.run import Run, end_dry_run, named, open_logs, running
 from collab_cli.setup import prices_of
-from collab_cli.terminal import Problems, StatisticsTable, make_console, note, printable, show
+from collab_cli.terminal import (
+    Problems,
+    StatisticsTable,
+    make_console,
+    note,
+    print_text,
+    printable,
+    require_stdout,
+    show,
+)
 from collab_cli.units import of
 from collab_sdk.calibration import Calibration, fit_calibration
 from collab_sdk.concurrency import run_sync
@@ -82,6 +91,7 @@ def check_sim(
     if work.dry_run:
         _dry_run(logs, spec, work, problems, verdicts=verdicts)
         return
+    require_stdout(None if json else calibrate)
     require_classifier()
     with ExitStack() as opened:
         run = opened.enter_context(running(logs, spec, work, problems))
@@ -210,7 +220,7 @@ def _show_check(
     else:
         note("Nothing could be compared.")
     if below.row_count:
-        click.echo()
+        print_text()
         show(below)
     _note_ceiling(statistics)
     _note_faults(check, checked)

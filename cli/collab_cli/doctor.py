@@ -14,7 +14,7 @@ from collab_cli.model_options import MILLION, model_settings
 from collab_cli.options import cache_option
 from collab_cli.params import Command, ModelOption, option
 from collab_cli.setup import is_rules
-from collab_cli.terminal import note, printable
+from collab_cli.terminal import note, print_text, printable
 from collab_cli.units import duration
 from collab_sdk import ChatModel, ChatRequest, Engine, ModelSettings, ModelSpec, as_chat_model
 from collab_sdk.concurrency import run_sync
@@ -64,7 +64,7 @@ def doctor(
         for name in model
     ]
     for finding in _all_findings(specs, cache):
-        click.echo(f"{finding.status:<7} {finding.what:<12} {printable(finding.text)}")
+        print_text(f"{finding.status:<7} {finding.what:<12} {printable(finding.text)}")
         broken |= finding.status == "BROKEN"
     if broken:
         raise click.exceptions.Exit(ExitCode.ERROR)

@@ -14,7 +14,7 @@ from collab_cli.options import CACHE_PLACE, LIMIT, LOG_FORMAT, LOGS
 from collab_cli.params import Group, Number, option, rows_output
 from collab_cli.paths import WrittenPath
 from collab_cli.run import named
-from collab_cli.terminal import Problems, note, printable
+from collab_cli.terminal import Problems, note, print_text, printable
 from collab_cli.units import of
 from collab_sdk import read_conversations
 from collab_sdk.cache import forget, is_directory, open_cache, shown_place
@@ -158,7 +158,7 @@ def purge(
         purged = chats.purge(wanted)  # of none, too: text that an earlier one could not wipe goes now
         left = len(chats)
     gone = f"{of(purged.conversations, 'chat')} with {of(purged.calls, 'call')} and {of(purged.messages, 'message')}"
-    click.echo(f"Deleted {gone} from {printable(str(store))}; {left:,} left.")
+    print_text(f"Deleted {gone} from {printable(str(store))}; {left:,} left.")
     others = "" if cache is not None else "the cache of replies (--cache), "
     note(f"Their text may still be in {others}{MADE_OF_CHATS}, if you made any, and in backups.")
 
@@ -170,7 +170,7 @@ def _forget(cache: str, texts: set[str]) -> None:
         forgotten, found = forget(replies, texts), replies.stats()
     deleted, kept = forgotten.matching + forgotten.damaged, forgotten.foreign + found.quarantined
     count = f"{deleted:,} {'reply' if deleted == 1 else 'replies'}"
-    click.echo(f"Deleted {count} from {printable(found.where)}; {found.records:,} left.")
+    print_text(f"Deleted {count} from {printable(found.where)}; {found.records:,} left.")
     if kept:
         note(f"{kept:,} more cannot be read, and may hold their text: `collab cache prune --unreadable` deletes them.")
 

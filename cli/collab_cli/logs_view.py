@@ -13,7 +13,7 @@ import click
 from collab_cli.failures import finish
 from collab_cli.params import Command, Count, option
 from collab_cli.paths import ReadPath
-from collab_cli.terminal import Problems, make_console, note, printable, shown_call
+from collab_cli.terminal import Problems, make_console, note, print_text, printable, shown_call
 from collab_cli.terminal import show as show_text
 from collab_cli.units import of
 from collab_sdk import Conversation
@@ -80,12 +80,12 @@ def show(id: str, store: Path, side_calls: bool) -> None:
         described, chat = chats.describe(id), chats.get(id)
         beside = chats.side_calls(id) if side_calls else ()
     for line in _lines(described, chat, width=width):
-        click.echo(line)
+        print_text(line)
     for number, call in enumerate(beside, 1):
         for line in _side_call(number, call, width):
-            click.echo(line)
+            print_text(line)
     if described.side_calls and not side_calls:
-        click.echo(f"\n{of(described.side_calls, 'side call')} (--side-calls shows {_them(described.side_calls)})")
+        print_text(f"\n{of(described.side_calls, 'side call')} (--side-calls shows {_them(described.side_calls)})")
 
 
 def _table(chats: Sequence[StoredChat], *, with_side_calls: bool) -> "Table":

@@ -29,9 +29,10 @@ from collab_cli.provenance import warn_of_self_preference
 from collab_cli.run import Run, dry_run, named, running
 from collab_cli.score_output import ScoreResult, Take, json_rows
 from collab_cli.summary import show_missing, show_scales, show_users
-from collab_cli.terminal import Problems
+from collab_cli.terminal import Problems, require_stdout
 from collab_sdk import MRScore, RunSpec
 from collab_sdk.concurrency import run_sync
+from collab_sdk.errors import UsageError
 from collab_sdk.files import run_path
 from collab_sdk.jobs import ScoreJob
 from collab_sdk.simulator import UserTotals
@@ -68,11 +69,15 @@ def score(logs: tuple[str, ...], json: bool, table: bool, output: Path | None, s
       collab score chats.jsonl -a py:my_app:bot --model openai/gpt-4o-mini \\
           --json > scores.jsonl
     """
+    if table and json:
+        raise UsageError("--table is for people, and --json prints rows in place of a result for them: give one.")
     problems, tally = Problems(), Tally()
     if work.dry_run:
         warn_of_self_preference(spec)
         dry_run(logs, spec, work, problems)
         return
+    if not json:
+        require_stdout(output)
     with ScoreResult(spec, table=table, output=output, err=json) as result:
         with ExitStack() as opened:
             run = opened.enter_context(running(logs, spec, work, problems))

@@ -13,7 +13,7 @@ from collab_cli.provenance import bots_of, judge_of, show_parts, users_of
 from collab_cli.row_options import ROW_OPTIONS, Rows, is_typed
 from collab_cli.setup import open_engine, prices_of, tools_part
 from collab_cli.summary import show_estimate, show_usage
-from collab_cli.terminal import Problems, note, printable
+from collab_cli.terminal import Problems, note, print_text, printable
 from collab_cli.units import of
 from collab_sdk import Conversation, RunSpec
 from collab_sdk.concurrency import run_sync
@@ -39,11 +39,11 @@ def list_() -> None:
         task = get_task(name)
         metric = task.metric or "whether the first answer asks"
         hub = f"{task.hub.dataset}, split {task.hub.split}" if task.hub else "made here" if task.made else "--data FILE"
-        click.echo(f"{task.name}: {metric}")
-        click.echo(f"  rows: {hub}")
+        print_text(f"{task.name}: {metric}")
+        print_text(f"  rows: {hub}")
         for what, text in (("fields", task.fields), ("source", task.source)):
             if text:
-                click.echo(f"  {what}: {text}")
+                print_text(f"  {what}: {text}")
 
 
 @tasks.command()

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 import click
 
 from collab_sdk.errors import InputError
+from collab_sdk.files import check_stdout, stdout_error
 from collab_sdk.messages import Message, ToolCall, shown_text
 from collab_sdk.secrets import harmless
 
@@ -40,14 +41,26 @@ def note(text: str) -> None:
     print_text(text, err=True)
 
 
-def print_text(text: str, *, err: bool) -> None:
-    """Print a line. Where nobody can read stderr any more, the work goes on without it: its results are elsewhere."""
+def print_text(text: str = "", *, err: bool = False) -> None:
+    """Print a line. Where nobody can read stderr any more, the work goes on without it: its results are elsewhere.
+
+    Raises OutputError where stdout takes no more, as on a full disk, BrokenPipeError where its reader has gone.
+    """
     try:
         click.echo(text, err=err)
-    except OSError:
-        if not err:
+    except OSError as error:
+        if err:
+            give_up(sys.stderr)
+        elif isinstance(error, BrokenPipeError):
             raise
-        give_up(sys.stderr)
+        else:
+            raise stdout_error(error) from error
+
+
+def require_stdout(*files: Path | None) -> None:
+    """Raise OutputError where stdout is closed and no file has the result: nobody would see what is paid for."""
+    if not any(files):
+        check_stdout()
 
 
 def give_up(stream: TextIO) -> None:
