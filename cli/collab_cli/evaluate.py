@@ -7,7 +7,7 @@ from typing import Any, Self
 
 import click
 
-from collab_cli.evaluate_gate import GATES, Gate, Verdict, end_gate
+from collab_cli.evaluate_requirements import REQUIREMENTS, Requirements, end_by
 from collab_cli.evaluate_run import Asked, Evaluation, dry_run, evaluating
 from collab_cli.failures import finish
 from collab_cli.options import (
@@ -26,7 +26,16 @@ from collab_cli.paths import WrittenPath, just
 from collab_cli.provenance import say, show_provenance, warn_of_self_preference
 from collab_cli.row_options import ROW_OPTIONS, Rows
 from collab_cli.summary import note_same_user, show_users
-from collab_cli.terminal import Problems, StatisticsTable, cell, make_console, note, printable
+from collab_cli.terminal import (
+    Problems,
+    StatisticsTable,
+    cell,
+    make_console,
+    note,
+    print_text,
+    printable,
+    require_stdout,
+)
 from collab_cli.units import money, of
 from collab_sdk import RunSpec
 from collab_sdk.errors import UsageError
@@ -35,6 +44,7 @@ from collab_sdk.evaluation import (
     BotStatistic,
     MissingBounds,
     PersonaResult,
+    StatisticCheck,
     bot_statistics,
     by_persona,
     evaluation_row,
@@ -68,7 +78,7 @@ PLAYED = declared_options(RunSpec, only=("samples", "calls_per_turn"), samples=1
     "--output", "-o", type=WRITTEN, metavar="FILE", group=OUTPUT, help="Write statistics and conversations as JSON."
 )
 @option("--plot", type=WRITTEN, metavar="PNG", group=OUTPUT, help="Draw the statistics as a picture.")
-@taking(GATES)
+@taking(REQUIREMENTS)
 @run_options(
     *ROW_OPTIONS,
     *SEVERAL_BOTS,
@@ -102,7 +112,7 @@ def evaluate(
       collab evaluate -a py:my_app:bot -t logs --data chats.jsonl \\
           --model openai/gpt-4o-mini --by-persona --persona vague
     """
-    gate, rows = Gate.taken_out(values), Rows.taken_out(values, work)
+    required, rows = Requirements.taken_out(values), Rows.taken_out(values, work)
     for flag, given in (("--data file", rows.data), ("--split", rows.split)):
         if given is not None and len(task) > 1:
             raise UsageError(f"One {flag} belongs to one --task: run the command once for each.")
@@ -120,19 +130,20 @@ def evaluate(
         warn_of_self_preference(spec)
         dry_run(asked, problems)
         return
+    require_stdout(output)
     if plot is not None:
         require_plot()
-    done, verdicts = 0, list[Verdict]()
+    done, checks = 0, list[StatisticCheck]()
     with evaluating(asked, problems) as run:
         warn_of_self_preference(spec)
         for playing in run.tasks:
-            gate.check(playing, run.made_with(playing), list(run.bots))
+            required.check(playing, run.made_with(playing), list(run.bots))
         measured = map(Measured.of, run.all())
         for each in measured if output is None else _written(measured, output):
             results, title = each.evaluation.results, each.evaluation.evaluator.task.name
             done += sum(len(result.done) for result in results)
             _show_evaluation(each)
-            verdicts += gate.judge(each.evaluation, each.compared)
+            checks += required.checks(each.evaluation, each.compared)
             if plot is not None and each.statistics:
                 bots = [result.name for result in results]
                 plot_statistics(each.statistics, bots, plot, title=title, personas=each.personas)
@@ -141,7 +152,7 @@ def evaluate(
             note(f"{what:<9} {path}")
     if done:
         say(_next(output), err=True)
-        end_gate(verdicts)
+        end_by(checks)
     finish(problems, results=done, why="no conversation could be played and scored")
 
 
@@ -220,10 +231,10 @@ def _show_evaluation(measured: Measured) -> None:
         beside.show()
     else:
         means.show()
-        click.echo()
+        print_text()
         differences.show()
     for each in measured.personas:
-        click.echo()
+        print_text()
         _show_personas(each, evaluation)
     note(f"{BRACKETS} Of differences, over pairs with the same goal.")
     shown = [*figures, *(figure for each in measured.personas for figure in each.statistics)]
