@@ -255,7 +255,7 @@ def rows_output(what: str) -> Decorator:
         show_default=True,
         metavar="FILE",
         group=OUTPUT,
-        help=f"File for {what}; - is stdout.",
+        help=f"Write {what} to FILE; - is stdout.",
     )
 
 
@@ -272,7 +272,8 @@ class Command(paths.GuardedCommand):
             expose_value=False,
             callback=read_config,
             metavar="FILE",
-            help="Read options from a TOML or YAML file. Flags win over the environment, which wins over the file.",
+            help="Read options from a TOML or YAML file. Flags override environment variables, which override the "
+            "file.",
         )
         variant = Option(
             ["--variant"],
@@ -282,7 +283,7 @@ class Command(paths.GuardedCommand):
             expose_value=False,
             callback=choose_variants,
             metavar="NAME",
-            help="Take the options in [variant.NAME] of that file, too; repeatable, the last one wins.",
+            help="Also use the options in [variant.NAME] of that file. Repeatable; the last one wins.",
         )
         self.params += [config, variant]
 

@@ -1,7 +1,7 @@
 """Runs the blocks of one page of the docs, in the current directory: `python doc_page.py PAGE`.
 
 A block of TOML that begins with the name of a file, as a comment, is written to that file. Lines below a command of a
-console block are what it prints, on stdout, on stderr, or on both one after the other; a line `…` stands for any others.
+console block are what it prints, on stdout, on stderr, or on both in this order; a line `…` stands for any others.
 Durations differ from run to run and are not compared.
 """
 
