@@ -137,7 +137,9 @@ class _File:
         homes = [name for name, each in self._options.items() if key in each and key not in OWN]
         if homes:
             tables = " or ".join(f"[{name.replace(' ', '.')}]" for name in homes)
-            return UsageError(f"{self._path}: {key!r} is no option of {where}: it belongs at the top, or in {tables}.")
+            return UsageError(
+                f"{self._path}: {key!r} is not an option of {where}: it belongs at the top, or in {tables}."
+            )
         if key.replace("-", "_") in SETTINGS:
             return UsageError(
                 f"{self._path}: {key!r} is a setting of a model: it belongs in a role's table, such as [judge]."
@@ -312,7 +314,7 @@ def _parse_yaml(text: str) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise ValueError("expected options and their values")
     if (odd := next(_odd_keys(values), None)) is not None:
-        raise ValueError(f"the key {odd!r} is no text: put it in quotes")
+        raise ValueError(f"the key {odd!r} is not text: put it in quotes")
     return values
 
 

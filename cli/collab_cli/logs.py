@@ -161,7 +161,7 @@ def purge(
         if found.conversations and not yes:
             also = "" if cache is None else f", and the replies that quote them from {printable(shown_place(cache))}"
             where = f"{printable(str(store))}{also}"
-            click.confirm(f"Delete {what} from {where}? There is no way back.", abort=True, err=True)
+            click.confirm(f"Delete {what} from {where}? This cannot be undone.", abort=True, err=True)
         if cache is not None:  # before the chats, by whose text the replies are found
             _forget(cache, chats.said(wanted))
         purged = chats.purge(wanted)  # of none, too: text that an earlier one could not wipe goes now

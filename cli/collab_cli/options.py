@@ -240,7 +240,7 @@ class BotName(click.ParamType[str]):
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
         if (meant := bot_meant(value)) is not None:
-            self.fail(f"{value!r} is Python code and no name of a bot: {meant}.", param, ctx)
+            self.fail(f"{value!r} is Python code, not the name of a bot: {meant}.", param, ctx)
         for path in files_of(value):
             note_read(ctx, path)
         return value

@@ -6,6 +6,7 @@ import os
 import re
 import tomllib
 from collections.abc import Callable, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +58,14 @@ class Weight(click.ParamType[tuple[str, float]]):
         name, separator, weight = value.partition("=")
         if not name or not separator:
             self.fail(f"{value!r} must read NAME=WEIGHT, such as goal=1.", param, ctx)
-        return name.strip(), Number().convert(weight, param, ctx)
+        return name.strip(), _weight(self, weight, param, ctx)
+
+
+def _weight(kind: click.ParamType[Any], text: str, param: click.Parameter | None, ctx: click.Context | None) -> float:
+    try:
+        return float(Number().convert(text, param, ctx))
+    except click.BadParameter as error:
+        kind.fail(f"{error.message.rstrip('.')}: write NAME=WEIGHT, such as goal=1.", param, ctx)
 
 
 def each_once(ctx: click.Context, param: click.Parameter, weights: tuple[Any, ...]) -> Any:
@@ -85,7 +93,7 @@ class MetricParam(click.ParamType[MetricSpec]):
         options = dict(_key_and_value(other, self, param, ctx) for other in others)
         if not name.strip():
             self.fail(f"{value!r} must read NAME=WEIGHT, such as goal=1.", param, ctx)
-        weighed = Number().convert(weight, param, ctx) if separator else 1.0
+        weighed = _weight(self, weight, param, ctx) if separator else 1.0
         return MetricSpec(name=name.strip(), weight=weighed, options=options)
 
 
@@ -230,7 +238,9 @@ class OneOf(Option):
 
     def type_cast_value(self, ctx: click.Context, value: Any) -> Any:
         if value is not None and value not in (names := self._names()):
-            raise click.BadParameter(f"{value!r} is not one of {', '.join(map(repr, names))}.", ctx, self)
+            meant = get_close_matches(str(value), names, n=1)
+            known = f"Did you mean {meant[0]!r}?" if meant else f"Known: {', '.join(names)}."
+            raise click.BadParameter(f"{value!r} is unknown. {known}", ctx, self)
         return value
 
     def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
@@ -295,6 +305,11 @@ class Command(paths.GuardedCommand):
             if (meant := known_elsewhere(error.option_name, flags)) is None:
                 raise
             raise click.UsageError(f"No such option {error.option_name!r}: {meant}.", ctx) from None
+        except click.MissingParameter as error:
+            if error.param is None or error.param.name != "logs":
+                raise
+            said = "Missing argument 'LOGS...': name files or folders of chats, or - for stdin."
+            raise click.UsageError(said, ctx) from None
         check_variants(ctx)
         return rest
 

@@ -28,6 +28,11 @@ def here(tmp_path, monkeypatch):
         ("score chats.jsonl -a py:my_bot --model offline", "write py:my_bot:answer"),
         ("score chats.jsonl -a py:my_bot.py:answr --model offline", "write py:my_bot:answer"),
         ("score chats.jsonl -a py:my_bot:anser --model offline", "Did you mean py:my_bot:answer?"),
+        ("score chats.jsonl -a py:my_bott:answer --model offline", "Run the command in the folder of my_bott"),
+        ("score --model offline", "name files or folders of chats, or - for stdin"),
+        ("score chats.jsonl --model offline --log-format shargpt", "Did you mean 'sharegpt'?"),
+        ("export-prefs chats.jsonl --model offline -o p.jsonl --format csv", "'csv' is unknown. Known: axolotl,"),
+        ("score chats.jsonl --model offline --metric goal=high", "write NAME=WEIGHT, such as goal=1"),
     ],
 )
 @pytest.mark.usefixtures("here")

@@ -465,7 +465,7 @@ def test_a_folder_in_place_of_the_file_is_refused(tmp_path):
 
 def test_a_folder_that_cannot_be_made_is_refused(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(StoreError, match=r"cannot be opened: .*file is no folder"):
+    with pytest.raises(StoreError, match=r"cannot be opened: .*file is not a folder"):
         ConversationStore(tmp_path / "file" / "chats.db")
 
 
