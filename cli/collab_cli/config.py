@@ -16,6 +16,7 @@ import click
 from collab_cli.model_options import GivenUser, model_settings
 from collab_cli.other_names import known_elsewhere
 from collab_sdk.errors import InputError, UnknownNameError, UsageError
+from collab_sdk.files import file_meant
 from collab_sdk.spec import MetricSpec, ModelSettings
 
 ROLES = ("assistant", "simulator", "judge", "tools-model", "model")
@@ -296,9 +297,10 @@ def _load(path: Path) -> dict[str, Any]:
     try:
         return parse(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise InputError(f"cannot be read: {error.strerror}", where=str(path)) from None
+        raise InputError(f"cannot be read: {error.strerror}{file_meant(path)}", where=str(path)) from None
     except ValueError as error:  # or no UTF-8
-        raise InputError(f"not {kind}: {error}", where=str(path)) from None
+        quotes = "; put text in quotes" if "Invalid value" in str(error) else ""
+        raise InputError(f"not {kind}: {error}{quotes}", where=str(path)) from None
 
 
 def _parse_yaml(text: str) -> dict[str, Any]:

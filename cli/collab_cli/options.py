@@ -556,6 +556,8 @@ class _Roles:
     ) -> tuple[ModelSettings | None, Any]:
         """What was asked for, over the defaults of the role, or of that user; None where nothing was."""
         pairs = [*(self._values[f"{MODEL}.option"] if from_model else ()), *self._values[f"{role}.option"], *more]
+        if from_model:
+            model_settings(self._values[f"{MODEL}.option"], f"--{MODEL}-option")  # an error names what was typed
         given, price = model_settings(pairs, f"--{role.replace('_', '-')}-option")
         defaults = default_settings(name) if role == "simulator" else ROLE_NAMES[role]
         return (replace(defaults, **given) if given else None), price

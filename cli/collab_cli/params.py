@@ -16,7 +16,8 @@ from collab_cli import paths
 from collab_cli.config import check_variants, choose_variants, read_config
 from collab_cli.model_options import GivenUser
 from collab_cli.other_names import known_elsewhere
-from collab_cli.suggestions import SuggestingGroup
+from collab_cli.suggestions import SuggestingGroup, is_slip
+from collab_cli.terminal import note
 from collab_sdk.plugins import source_file
 from collab_sdk.simulator import PERSONAS, files_of_user
 from collab_sdk.spec import MetricSpec
@@ -311,7 +312,16 @@ class Command(paths.GuardedCommand):
             said = "Missing argument 'LOGS...': name files or folders of chats, or - for stdin."
             raise click.UsageError(said, ctx) from None
         check_variants(ctx)
+        self._note_misspelt_variables()
         return rest
+
+    def _note_misspelt_variables(self) -> None:
+        """Say so where a variable of the environment is nearly that of an option, and nothing reads it."""
+        known = [str(param.envvar) for param in self.params if param.envvar]
+        for name in sorted(name for name in os.environ if name.startswith(PREFIX)):
+            for meant in known if name not in known else ():
+                if is_slip(name, meant):
+                    note(f"Warning: {name} is not an option of this command. Did you mean {meant}?")
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         by_group: dict[str, list[tuple[str, str]]] = {}
