@@ -30,6 +30,11 @@ GROUPS = (
 )
 """The headings of `--help`, in their order."""
 PREFIX = "COLLAB_"
+MISSING = {
+    "logs": "Missing argument 'LOGS...': name files or folders of chats, or - for stdin.",
+    "store": "Missing option '--store': name the file that your app records into, such as --store chats.db.",
+}
+"""What to say where one of these parameters is missing."""
 
 
 class Count(click.IntRange):
@@ -307,9 +312,8 @@ class Command(paths.GuardedCommand):
                 raise
             raise click.UsageError(f"No such option {error.option_name!r}: {meant}.", ctx) from None
         except click.MissingParameter as error:
-            if error.param is None or error.param.name != "logs":
+            if (said := MISSING.get(error.param.name or "" if error.param else "")) is None:
                 raise
-            said = "Missing argument 'LOGS...': name files or folders of chats, or - for stdin."
             raise click.UsageError(said, ctx) from None
         check_variants(ctx)
         self._note_misspelt_variables()

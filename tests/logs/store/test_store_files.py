@@ -315,7 +315,7 @@ def test_another_kind_of_database_is_refused_and_left_as_it_is(tmp_path, plant, 
 def test_a_file_that_is_no_database_is_refused_and_left_as_it_is(tmp_path, content):
     path = tmp_path / "chats.db"
     path.write_bytes(content)
-    with pytest.raises(StoreError, match="damaged or no database"):
+    with pytest.raises(StoreError, match="damaged, or is not a database: collab logs import"):
         ConversationStore(path)
     assert path.read_bytes() == content
 
