@@ -148,6 +148,8 @@ def import_named(spec: str) -> tuple[Any, str]:
         known = vars(sys.modules[module_name]) if module_name in sys.modules else ()
         close = closest(attribute, known)
         hint = did_you_mean(None if close is None else f"py:{module_name}:{close}")
+        if isinstance(error, ModuleNotFoundError) and error.name == module_name.partition(".")[0]:
+            hint = f" Run the command in the folder of {error.name}, or add that folder to PYTHONPATH."
         raise UsageError(
             f"{spec!r} cannot be imported: {type(error).__name__}: {one_line(str(error))}.{hint}"
         ) from error

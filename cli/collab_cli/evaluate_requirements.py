@@ -51,13 +51,13 @@ REQUIREMENTS = [
         type=ReadPath(dir_okay=False, path_type=Path),
         metavar="FILE",
         group=CI,
-        help="Compare with an earlier evaluation that -o wrote; conversations that both have are compared in pairs.",
+        help="Compare with an earlier evaluation, written by -o. Conversations that are in both are compared in pairs.",
     ),
     option(
         "--fail-if",
         type=click.Choice([WORSE]),
         group=CI,
-        help=f"Exit with {ExitCode.WORSE:d} if a metric is below the --baseline by its whole 95 % interval.",
+        help=f"Exit with code {ExitCode.WORSE:d} if the whole 95 % interval of a metric is below the --baseline.",
     ),
     option(
         "--fail-under",
@@ -65,7 +65,7 @@ REQUIREMENTS = [
         multiple=True,
         metavar="METRIC=VALUE",
         group=CI,
-        help=f"Exit with {ExitCode.WORSE:d} if the whole 95 % interval of a metric is below the value; repeatable.",
+        help=f"Exit with code {ExitCode.WORSE:d} if the whole 95 % interval of a metric is below VALUE; repeatable.",
     ),
 ]
 
