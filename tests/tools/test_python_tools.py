@@ -125,7 +125,7 @@ def test_a_tool_may_take_any_further_arguments():
         ("py:math:pi", "float is not a tool|py:math:pi is not a tool"),
         ({}, "holds no tools"),
         (type("Empty", (), {}), "holds no tools"),
-        (sqlite3.Connection, "needs|no tool"),
+        (sqlite3.Connection, "needs|not a tool"),
     ],
 )
 def test_what_is_no_tool_is_said_before_anything_is_played(tools, problem):
