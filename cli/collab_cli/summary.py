@@ -69,9 +69,7 @@ def show_estimate(ledger: Ledger, *, by_need: bool = False) -> None:
     whole = "all played to the full window, and nothing cached. No call was made."
     if by_need:
         note(f"The estimate assumes --samples futures of each response, {whole}")
-        note(
-            "Most responses need fewer; the two whose order is hard to tell may need three times as many. --max-usd caps it."
-        )
+        note("Most responses need fewer; two whose order is hard to tell may need three times as many.")
     else:
         note(f"An upper estimate: all futures, {whole}")
 
@@ -150,9 +148,7 @@ def show_missing(rewards: MissingTally, *, broken_off: int) -> None:
             f"{bounds[1]:.3f}: as if each had earned the lowest, or the highest, reward seen."
         )
     if broken_off:
-        note(
-            f"In {of(broken_off, 'sample')}, a reply of the assistant was cut off, filtered or empty, and was judged so."
-        )
+        note(f"In {of(broken_off, 'sample')}, a reply of the assistant was cut off, filtered or empty, and judged so.")
 
 
 def show_users(totals: UserTotals, *, reasons: bool = False) -> None:
