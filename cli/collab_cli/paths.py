@@ -24,7 +24,8 @@ class ReadPath(click.Path):
             path = super().convert(value, param, ctx)
         except click.BadParameter as error:
             name = os.fsdecode(value)
-            error.message = error.message.rstrip(".") + ((not os.path.lexists(name) and file_meant(name)) or ".")
+            meant = "" if os.path.lexists(name) else file_meant(name)
+            error.message = f"{error.message.rstrip('.')}{meant or '.'}"
             raise
         note_read(ctx, os.fsdecode(path))
         return path
