@@ -25,8 +25,7 @@ class ReadPath(click.Path):
         except click.BadParameter as error:
             name = os.fsdecode(value)
             meant = "" if os.path.lexists(name) else file_meant(name)
-            error.message = f"{error.message.rstrip('.')}{meant or '.'}"
-            raise
+            raise click.BadParameter(f"{error.message.rstrip('.')}{meant or '.'}", error.ctx, error.param) from None
         note_read(ctx, os.fsdecode(path))
         return path
 
