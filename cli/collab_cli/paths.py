@@ -24,8 +24,8 @@ class ReadPath(click.Path):
             path = super().convert(value, param, ctx)
         except click.BadParameter as error:
             name = os.fsdecode(value)
-            error.message = error.message.rstrip(".") + ((not os.path.lexists(name) and file_meant(name)) or ".")
-            raise
+            meant = "" if os.path.lexists(name) else file_meant(name)
+            raise click.BadParameter(f"{error.message.rstrip('.')}{meant or '.'}", error.ctx, error.param) from None
         note_read(ctx, os.fsdecode(path))
         return path
 

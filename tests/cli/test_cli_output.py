@@ -299,7 +299,7 @@ def test_the_summary_of_scores_tells_in_how_many_samples_the_bot_broke_off(tmp_p
     name = write_bot(tmp_path, f"return {cut!r}", name="cut_bots")
     result = collab("score", write_chats(tmp_path / "chats.jsonl", 1), "-a", name, "--model", "offline")
     assert "of 6 samples succeeded" in " ".join(result.stdout.split())
-    assert re.search(r"In \d samples, a reply of the assistant's was cut off, filtered or empty", result.stderr)
+    assert re.search(r"In \d samples, a reply of the assistant was cut off, filtered or empty", result.stderr)
     assert "missing" not in result.stderr
 
 
