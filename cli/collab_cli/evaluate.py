@@ -26,7 +26,7 @@ from collab_cli.paths import WrittenPath, just
 from collab_cli.provenance import say, show_provenance, warn_of_self_preference
 from collab_cli.row_options import ROW_OPTIONS, Rows
 from collab_cli.summary import note_same_user, show_users
-from collab_cli.terminal import Problems, StatisticsTable, cell, make_console, note, printable
+from collab_cli.terminal import Problems, StatisticsTable, cell, make_console, note, printable, this_command
 from collab_cli.units import money, of
 from collab_sdk import RunSpec
 from collab_sdk.errors import UsageError
@@ -148,7 +148,7 @@ def evaluate(
 def _next(output: Path | None) -> str:
     if output is None:
         return "Next: -o result.json keeps every conversation, for collab report, and as --baseline of a later run."
-    return f"Next: collab report {output} shows every conversation; a later run takes it as --baseline."
+    return f"Next: {this_command()} report {output} shows every conversation; a later run takes it as --baseline."
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -46,17 +46,19 @@ class ReviewAgreement:
             more = f"{self.missing} more to see how often MR agrees with the reviewer"
             return f"{self.n} {'decision' if self.n == 1 else 'decisions'} to keep or flip; {more}."
         if found.low is None:
-            few = "from too few conversations for an interval"
-            return f"MR's order is the reviewer's in {found.mean * self.n:.0f} of {self.n:,} pairs kept or flipped, {few}."
+            agreed = f"{found.mean * self.n:.0f} of {self.n:,} pairs kept or flipped"
+            return f"MR's order is the reviewer's in {agreed}, from too few conversations for an interval."
         return f"MR's order is the reviewer's in {percent(found)} of {self.n:,} pairs kept or flipped."
 
     def remarks(self) -> list[Remark]:
         found = self.estimate()
         if found is None:
             return [Remark(text=self.sentence())] if self.n else []
-        is_clear = found.low is not None and found.low > CHANCE
-        doubt = "" if is_clear else " That may be chance."
-        return [Remark(text=f"{self.sentence()}{doubt}", mood="good" if is_clear else "look")]
+        if found.low is not None and found.low > CHANCE:
+            return [Remark(text=self.sentence(), mood="good")]
+        is_against = found.high is not None and found.high < CHANCE
+        doubt = "The reviewer prefers the other side more often." if is_against else "That may be chance."
+        return [Remark(text=f"{self.sentence()} {doubt}", mood="look")]
 
     def table(self) -> Table:
         """By the size of the margin; without rows where the decisions are too few."""
@@ -68,8 +70,8 @@ class ReviewAgreement:
                 for third in order_by_size(list(self._margins.values()))
             ]
         note = (
-            "Of the pairs that were kept or flipped, in thirds of their margin. The reviewer saw which side was chosen, "
-            f"and may have leaned towards it. {BRACKETS}"
+            "Of the pairs that were kept or flipped, in thirds of their margin. The reviewer saw which side was "
+            f"chosen, and may have leaned towards it. {BRACKETS}"
         )
         head = ("margin", "MR and reviewer agree", "pairs")
         return Table(title="MR beside the reviewer", head=head, rows=tuple(cells), note=note)

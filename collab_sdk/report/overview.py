@@ -9,7 +9,6 @@ from collab_sdk.report.fields import Row, count, mapping, number
 from collab_sdk.simulator import UserTotals
 from collab_sdk.stats import Estimate
 
-
 PHONE, GAP = 26, 3
 """Characters of figures that a phone has room for beside a name, and those between two columns."""
 

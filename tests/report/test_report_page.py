@@ -184,6 +184,7 @@ def test_pairs_are_reviewed_by_keyboard_and_the_decisions_applied(browser, pages
     first, second, third = [turn for turn in turns if turn["pair"]][:3]
     with Opened(browser, pages["pairs"], "review") as report:
         page = report.page
+        page.get_by_label("Order").select_option("file")
         page.get_by_label("Your name").fill("Ada Lovelace")
         page.get_by_label("Your name").press("k")
         assert report.text(".bar").startswith("0 of "), "a letter in a name decides nothing"
