@@ -147,6 +147,8 @@ def import_named(spec: str) -> tuple[Any, str]:
         known = vars(sys.modules[module_name]) if module_name in sys.modules else ()
         close = get_close_matches(attribute, known, n=1)
         meant = f" Did you mean py:{module_name}:{close[0]}?" if close and close[0] != attribute else ""
+        if isinstance(error, ModuleNotFoundError) and error.name == module_name.partition(".")[0]:
+            meant = f" Run the command in the folder of {error.name}, or add that folder to PYTHONPATH."
         raise UsageError(
             f"{spec!r} cannot be imported: {type(error).__name__}: {one_line(str(error))}.{meant}"
         ) from error

@@ -18,25 +18,25 @@ from collab_sdk.cache import Contents, KeptCache, SharedCache, copy_cache, is_di
 from collab_sdk.errors import InputError, UsageError
 
 SECONDS_A_DAY = 86_400
-DRY_RUN = option("--dry-run", is_flag=True, help="Only show what would be done.")
-YES = option("--yes", is_flag=True, help="Do not ask first; needed where there is no terminal to ask on.")
+DRY_RUN = option("--dry-run", is_flag=True, help="Show what would be done, and do nothing.")
+YES = option("--yes", is_flag=True, help="Do not ask for confirmation. Required if there is no terminal.")
 
 
 @click.group(cls=Group)
 def cache() -> None:
-    """Look after the replies that are kept.
+    """Manage the cache of model replies.
 
-    Whatever was answered is kept, so that nothing is paid for twice and a stopped run goes on. Nothing is ever thrown
-    away on its own.
+    Every reply is cached, so that no call is paid for twice and a stopped run can be resumed. Replies are deleted only
+    by these commands.
     """
 
 
 @cache.command()
 @cache_option
 def stats(cache: str | None) -> None:
-    """Show where the cache is, how big, and how much of it can be read.
+    """Show where the cache is, its size, and how many of its replies can be read.
 
-    The size is shown at once; then all replies are read.
+    The size is shown at once; reading all replies can take longer.
     """
     with closing(open_chosen_cache(cache, any_key=True)) as replies:
         found = replies.stats()
@@ -51,14 +51,19 @@ def stats(cache: str | None) -> None:
 
 @cache.command()
 @option(
-    "--older-than", type=Number(min=0), metavar="DAYS", help="Age of what goes, by the clock of the cache's server."
+    "--older-than",
+    type=Number(min=0),
+    metavar="DAYS",
+    help="Delete replies older than this many days, by the clock of the cache's server.",
 )
-@option("--unreadable", is_flag=True, help="Delete what cannot be read, too, and what was moved aside for that.")
+@option(
+    "--unreadable", is_flag=True, help="Also delete replies that cannot be read, including those that were moved aside."
+)
 @DRY_RUN
 @YES
 @cache_option
 def prune(older_than: float | None, unreadable: bool, dry_run: bool, yes: bool, cache: str | None) -> None:
-    """Delete old replies, or those that cannot be read.
+    """Delete old or unreadable replies.
 
     \b
       collab cache prune --older-than 90 --dry-run
@@ -87,9 +92,9 @@ def prune(older_than: float | None, unreadable: bool, dry_run: bool, yes: bool, 
 @YES
 @cache_option
 def clear(dry_run: bool, yes: bool, cache: str | None) -> None:
-    """Delete all replies that can be read.
+    """Delete all readable replies.
 
-    Others are kept, since they may be good under another key.
+    Unreadable replies are kept, because another key may be able to read them.
     """
     with _opened(cache) as replies:
         stored, found = replies.stats(), replies.inspect()
@@ -105,8 +110,8 @@ def clear(dry_run: bool, yes: bool, cache: str | None) -> None:
 def copy(source: str, target: str) -> None:
     """Copy the replies of one cache into another.
 
-    FROM and TO are directories or URLs. What TO has already stays as it is; started again, a copy goes on. What
-    cannot be read is not copied.
+    FROM and TO are directories or URLs. Replies that TO already has are not changed, and a copy that was stopped can be
+    started again. Unreadable replies are not copied.
 
     \b
       collab cache copy ~/.cache/collab redis://cache.example:6379/0
@@ -127,8 +132,9 @@ def copy(source: str, target: str) -> None:
 def reseal(dry_run: bool, cache: str | None) -> None:
     """Sign the replies of a shared cache with a new key.
 
-    COLLAB_CACHE_HMAC_KEY holds both, separated by a comma: the first signs, and what any of them has signed is read.
-    Once all who use the cache have the new key first, this signs the rest anew, and the old key is needed no more.
+    Set COLLAB_CACHE_HMAC_KEY to both keys, separated by a comma: the first key signs new replies, and replies signed
+    with either key can be read. When every user of the cache has the new key first, this command signs the remaining
+    replies with it, and the old key is no longer needed.
 
     \b
       export COLLAB_CACHE_HMAC_KEY=NEW,OLD

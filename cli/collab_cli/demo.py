@@ -49,18 +49,20 @@ def _files(folder: Path) -> list[Path]:
     default="collab-demo",
     show_default=True,
     metavar="DIR",
-    help="Where the files go.",
+    help="Directory for the files.",
 )
-@option("--train", is_flag=True, help="Train a language model, in minutes on a CPU: it learns when to ask.")
+@option(
+    "--train", is_flag=True, help="Train a small language model until it learns when to ask; takes minutes on a CPU."
+)
 @click.pass_context
 def demo(ctx: click.Context, output: Path, train: bool) -> None:
-    """See the main job done on twelve sample chats, with no key and no network.
+    """Turn twelve sample chats into preference pairs, without a key or a network.
 
-    At every turn other responses are drawn, each is played forward with a simulated user and scored by how the
+    At every turn, other responses are sampled. Each is played forward with a simulated user and scored by how the
     conversation ends, and the best and the worst become a preference pair.
 
-    With --train no rules play the bot: a small language model is taught to take orders in a coffee bar, from scratch,
-    then trained on pairs of its own replies, and meets customers before and after.
+    With --train, the bot is a small language model instead of rules. It first learns from scratch to take orders in a
+    coffee bar, and is then trained on pairs of its own replies. It serves customers before and after this training.
     """
     try:
         output.mkdir(parents=True, exist_ok=True)

@@ -29,15 +29,15 @@ MODEL_TRIES = 2
 
 
 @click.command(cls=Command)
-@option("--model", multiple=True, metavar="MODEL", help="Make a tiny call to this model; repeatable.")
-@option("--api-base", multiple=True, metavar="URL", help="Address of the OpenAI-compatible server of these models.")
-@option("--api-key-env", metavar="NAME", help="Environment variable that holds the key for that server.")
+@option("--model", multiple=True, metavar="MODEL", help="Check this model with a tiny call; repeatable.")
+@option("--api-base", multiple=True, metavar="URL", help="Address of the models' OpenAI-compatible server.")
+@option("--api-key-env", metavar="NAME", help="Environment variable with the key for that server.")
 @option(
     "--model-option",
     type=ModelOption(),
     multiple=True,
     metavar="KEY=VALUE",
-    help="A setting of these models, such as temperature=default; repeatable.",
+    help="Setting of the models, such as temperature=default; repeatable.",
 )
 @cache_option
 def doctor(
@@ -47,9 +47,10 @@ def doctor(
     model_option: tuple[tuple[str, Any], ...],
     cache: str | None,
 ) -> None:
-    """Check the installation, the keys and, with --model, that a model answers.
+    """Check the installation and the keys and, with --model, that a model answers.
 
-    Exits with 1 if something that is needed is broken. Keys are shown by name only, so the report can be passed on.
+    Exits with code 1 if something that is needed does not work. Only the names of keys are shown, so you can share the
+    report.
     """
     broken = False
     settings, price = model_settings(model_option, "--model-option")

@@ -62,12 +62,17 @@ PLAYED = declared_options(RunSpec, only=("samples", "calls_per_turn"), samples=1
     required=True,
     metavar="TASK",
     group=INPUT,
-    help="A benchmark, or py:MODULE:NAME for one of your own; repeatable.",
+    help="Task to play: a benchmark, logs for your own chats, or py:MODULE:NAME for your own task; repeatable.",
 )
 @option(
-    "--output", "-o", type=WRITTEN, metavar="FILE", group=OUTPUT, help="Write statistics and conversations as JSON."
+    "--output",
+    "-o",
+    type=WRITTEN,
+    metavar="FILE",
+    group=OUTPUT,
+    help="Write statistics and conversations to FILE as JSON.",
 )
-@option("--plot", type=WRITTEN, metavar="PNG", group=OUTPUT, help="Draw the statistics as a picture.")
+@option("--plot", type=WRITTEN, metavar="PNG", group=OUTPUT, help="Draw the statistics to a PNG file.")
 @taking(GATES)
 @run_options(
     *ROW_OPTIONS,
@@ -88,10 +93,10 @@ def evaluate(
     work: Work,
     **values: Any,
 ) -> None:
-    """Play whole conversations of bots with the simulated user, and compare how they did.
+    """Let bots hold whole conversations with the simulated user, and compare the results.
 
-    Each statistic has a 95 % interval over conversations, and the difference to the first bot one over pairs of
-    conversations with the same goal; with too few for an interval, the counts are shown. Tasks: abg-coqa,
+    Each statistic has a 95 % interval over conversations, and each difference to the first bot one over pairs of
+    conversations with the same goal. If there are too few conversations, counts are shown instead. Tasks: abg-coqa,
     bigcodebench-chat, logs, math-chat, medium-docedit, order-desk.
 
     \b

@@ -49,13 +49,13 @@ GATES = [
         type=ReadPath(dir_okay=False, path_type=Path),
         metavar="FILE",
         group=GATE,
-        help="Compare with an earlier evaluation that -o wrote; conversations that both have are compared in pairs.",
+        help="Compare with an earlier evaluation, written by -o. Conversations that are in both are compared in pairs.",
     ),
     option(
         "--fail-if",
         type=click.Choice([WORSE]),
         group=GATE,
-        help=f"Exit with {ExitCode.WORSE:d} if a metric is below the --baseline by its whole 95 % interval.",
+        help=f"Exit with code {ExitCode.WORSE:d} if the whole 95 % interval of a metric is below the --baseline.",
     ),
     option(
         "--fail-under",
@@ -63,7 +63,7 @@ GATES = [
         multiple=True,
         metavar="METRIC=VALUE",
         group=GATE,
-        help=f"Exit with {ExitCode.WORSE:d} if the whole 95 % interval of a metric is below the value; repeatable.",
+        help=f"Exit with code {ExitCode.WORSE:d} if the whole 95 % interval of a metric is below VALUE; repeatable.",
     ),
 ]
 

@@ -44,23 +44,23 @@ def _files(output: Path) -> list[Path]:
 
 @click.command(cls=Command)
 @LOGS
-@option("--json", is_flag=True, group=OUTPUT, help="Print JSON lines with every future instead of a result for people.")
-@option("--table", is_flag=True, group=OUTPUT, help="List the scores of all responses, too, chat by chat.")
+@option("--json", is_flag=True, group=OUTPUT, help="Print JSON lines with every future instead of a summary.")
+@option("--table", is_flag=True, group=OUTPUT, help="Also list the scores of all responses, chat by chat.")
 @option(
     "--output",
     "-o",
     type=WrittenPath(files=_files, dir_okay=False, path_type=Path),
     metavar="FILE",
     group=OUTPUT,
-    help="Write the JSON lines to a file, for a report.",
+    help="Write the JSON lines to FILE, for collab report.",
 )
 @run_options(*READING, *ROLES, *PER, *SCORING, *LIMITS, DRY_RUN, *CACHE_OPTIONS, *RUNNER)
 def score(logs: tuple[str, ...], json: bool, table: bool, output: Path | None, spec: RunSpec, work: Work) -> None:
     """Score every assistant turn of logged chats, or every decision of an agent.
 
-    The MR of a response is the mean reward of conversations that go on from it: how much of the user's goal they meet,
-    how well the assistant worked with the user, what that cost in tokens and, where there are tools, whether its claims
-    are borne out by what was called and what came back. Beside it stands the observed reward, that of what really
+    The score of a response is its MR, the mean reward of conversations that continue from it. The reward measures how
+    much of the user's goal was met, how well the assistant collaborated, how many tokens this took, and, if there are
+    tools, whether calls and results support the assistant's claims. The observed reward is that of what really
     followed. LOGS are files, folders, or - for stdin.
 
     \b

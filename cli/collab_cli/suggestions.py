@@ -41,6 +41,13 @@ def command_meant(name: str, known: Collection[str]) -> str:
     return f" Did you mean {close[0]!r}?" if close else ""
 
 
+def is_slip(typed: str, meant: str) -> bool:
+    """Whether letters were exchanged, or one was left out or added."""
+    shorter, longer = sorted((typed, meant), key=len)
+    one_less = (longer[:place] + longer[place + 1 :] for place in range(len(longer)))
+    return sorted(typed) == sorted(meant) or shorter in one_less
+
+
 def bot_meant(name: str) -> str | None:
     """What to write for a bot that is named by its Python file, or without `py:`; None where it is neither."""
     module, separator, function = name.removeprefix("py:").partition(":")

@@ -168,7 +168,7 @@ def show_users(totals: UserTotals, *, reasons: bool = False) -> None:
             note(part)
     if totals.user_failures:
         missing = of(totals.user_failures, "sample")
-        note(f"{missing} missing through the simulated user, which is no fault of the bot's.")
+        note(f"{missing} missing because of the simulated user, not the bot.")
         for reason, count in totals.blamed.most_common(3) if reasons else ():
             note(f"{count:>7,} {printable(reason)}")
 

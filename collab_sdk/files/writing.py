@@ -157,7 +157,7 @@ def _obstacle(target: Path) -> str:
     if not target.parent.is_dir():
         return f"the folder {target.parent} does not exist"
     if target.exists() and not target.is_file():
-        return "it is no regular file; for stdout, write to -"  # a rename would replace /dev/null itself
+        return "it is not a regular file; for stdout, write to -"  # a rename would replace /dev/null itself
     if not os.access(target if target.exists() else target.parent, os.W_OK):
         return "permission denied"
     return ""

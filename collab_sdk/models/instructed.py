@@ -27,6 +27,8 @@ class InstructedModel:
         self._instructions = instructions
         self._name = name
         self.overrides: Mapping[str, Any] = getattr(model, "overrides", NOTHING)
+        if hasattr(model, "timeout"):
+            self.timeout: float | None = model.timeout  # in place of the run's
 
     @property
     def name(self) -> str:

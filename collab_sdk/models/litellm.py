@@ -203,8 +203,8 @@ class LiteLLMModel:
         except Exception as error:
             if "LLM Provider NOT provided" in str(error):
                 raise EndpointError(
-                    f"{self.name!r} is no model LiteLLM knows: write PROVIDER/MODEL, such as openai/gpt-4o-mini, "
-                    "or give --api-base (api_base=) for a server of your own."
+                    f"{self.name!r} is not a model that LiteLLM knows: write PROVIDER/MODEL, such as "
+                    "openai/gpt-4o-mini, or give --api-base (api_base=) for a server of your own."
                 ) from error
             advice = self.api_key.advice if getattr(error, "status_code", None) == 401 else ""
             raise translated(self.name, error, request=request, advice=advice) from error

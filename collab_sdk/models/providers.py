@@ -162,7 +162,10 @@ class ApiKey:
     def check(self) -> None:
         """Raise EndpointError if the variable that the user named holds nothing, or a key what none can hold."""
         if self.demanded and self.value is None:
-            raise EndpointError(f"The environment variable {self.variable}, which is to hold a key, is not set.")
+            raise EndpointError(
+                f"The environment variable {self.variable}, named by --api-key-env (api_key_env=), is not set: "
+                "export it with the key of the server."
+            )
         if self.value is not None and not (self.value.isascii() and self.value.isprintable()):
             where = f"in the environment variable {self.variable}" if self.variable else "that was given (api_key=)"
             raise EndpointError(f"The key {where} holds a line break, or another character that cannot be in a key.")

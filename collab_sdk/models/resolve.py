@@ -111,7 +111,7 @@ def as_chat_model(
     if callable(bot):
         return _with_settings(FunctionModel(bot, name=name), settings)
     raise UsageError(
-        f"{type(bot).__name__} is no bot: expected a model name, a function of messages, a LangChain Runnable, an "
+        f"{type(bot).__name__} is not a bot: expected a model name, a function of messages, a LangChain Runnable, an "
         "OpenAI-compatible client, or an object with the ChatModel protocol."
     )
 

@@ -127,7 +127,7 @@ def users_remarks(totals: UserTotals) -> list[Remark]:
     if not totals.user_failures:
         return []
     missing = "sample is" if totals.user_failures == 1 else "samples are"
-    text = f"{totals.user_failures:,} {missing} missing through the simulated user, which is no fault of the bot's."
+    text = f"{totals.user_failures:,} {missing} missing because of the simulated user, not the bot."
     return [Remark(text=text, mood="look")]
 
 

@@ -380,7 +380,7 @@ def test_a_yaml_key_that_is_no_text_is_one_line(logs, tmp_path, text):
     result = collab("score", logs, "--model", "offline", "--config", path)
     assert result.exit_code == 1
     [line] = [line for line in result.stderr.splitlines() if line.startswith("Error: ")]
-    assert "is no text: put it in quotes" in line
+    assert "is not text: put it in quotes" in line
 
 
 def test_a_variant_without_a_file_is_refused(logs):

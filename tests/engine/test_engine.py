@@ -24,6 +24,7 @@ from collab_sdk.errors import (
 )
 from collab_sdk.messages import Ending
 from collab_sdk.models.base import CallRole
+from collab_sdk.models.instructed import InstructedModel
 from collab_sdk.spec import Limits, ModelSettings, Price
 from collab_sdk.testing import Answer, FakeChatModel
 
@@ -407,9 +408,12 @@ def test_an_impossible_limit_is_refused(options):
         Engine(limits=Limits(**options))
 
 
-def test_a_model_without_a_time_limit_that_gives_up_by_itself_is_a_missing_sample():
+@pytest.mark.parametrize("instructions", ["", "Be brief."])
+def test_a_model_without_a_time_limit_that_gives_up_by_itself_is_a_missing_sample(instructions):
     model = FakeChatModel(["Hello.", TimeoutError()])
     model.timeout = None
+    if instructions:
+        model = InstructedModel(model, instructions, name="fake")
     engine = Engine()
 
     async def main() -> None:
