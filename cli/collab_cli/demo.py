@@ -10,7 +10,7 @@ import click
 from collab_cli.export_prefs import export_prefs
 from collab_cli.params import Command, option
 from collab_cli.paths import WrittenPath
-from collab_cli.terminal import note, print_text, printable, show, shown_response
+from collab_cli.terminal import note, print_text, printable, show, shown_response, this_command
 from collab_cli.units import duration
 from collab_sdk.demos import Demo, Shown
 from collab_sdk.errors import MissingExtraError, OutputError
@@ -29,8 +29,8 @@ This shows what the commands do, with bot, user and judge played by rules, not b
 NEXT = """\
 Next, chats of your own and a model (JSON lines of OpenAI messages or ShareGPT):
 
-  collab score chats.jsonl --model openai/gpt-4o-mini --limit 5
-  collab export-prefs chats.jsonl --model openai/gpt-4o-mini --dry-run
+  {collab} score chats.jsonl --model openai/gpt-4o-mini --limit 5
+  {collab} export-prefs chats.jsonl --model openai/gpt-4o-mini --dry-run
 """
 
 AVERAGES = ("exchanges", "tokens")
@@ -77,7 +77,7 @@ def demo(ctx: click.Context, output: Path, train: bool) -> None:
         export_prefs, logs=(str(sample_chats_path()),), output=pairs, model="offline", cache_dir=str(output / "cache")
     )
     _show_best(beside(pairs, "turns"))
-    print_text(NEXT)
+    print_text(NEXT.format(collab=this_command()))
     _write_page(pairs, output / "report.html")
 
 
@@ -86,7 +86,7 @@ def _write_page(pairs: Path, page: Path) -> None:
     try:
         write_report(pairs, page)
     except MissingExtraError:
-        print_text(f"For a page to look at: pip install 'collab-sdk[report]', then collab report {pairs}")
+        print_text(f"For a page to look at: pip install 'collab-sdk[report]', then {this_command()} report {pairs}")
     else:
         print_text(f"Report: {page} (open it in a browser)")
 

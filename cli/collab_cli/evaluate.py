@@ -35,6 +35,7 @@ from collab_cli.terminal import (
     print_text,
     printable,
     require_stdout,
+    this_command,
 )
 from collab_cli.units import money, of
 from collab_sdk import RunSpec
@@ -164,7 +165,7 @@ def evaluate(
 def _next(output: Path | None) -> str:
     if output is None:
         return "Next: -o result.json keeps every conversation, for collab report, and as --baseline of a later run."
-    return f"Next: collab report {output} shows every conversation; a later run takes it as --baseline."
+    return f"Next: {this_command()} report {output} shows every conversation; a later run takes it as --baseline."
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -28,7 +28,7 @@ from collab_cli.progress import Progress, shown
 from collab_cli.provenance import how_played, show_provenance, warn_of_self_preference, what_counts
 from collab_cli.run import dry_run, named, running
 from collab_cli.summary import show_export
-from collab_cli.terminal import Problems, note
+from collab_cli.terminal import Problems, note, this_command
 from collab_cli.units import of
 from collab_sdk.concurrency import run_sync
 from collab_sdk.errors import CollabError
@@ -148,9 +148,10 @@ def export_prefs(
 
 
 def _next(output: Path, *, format: str, written: int) -> str:
+    collab = this_command()
     shown = output if written else beside(output, "turns")
-    train = f", then collab finetune {output} -m BASE -o DIR" if written and format == "trl" else ""
-    return f"Next: collab report {shown} shows {'the pairs' if written else 'why turns gave none'}{train}."
+    train = f", then {collab} finetune {output} -m BASE -o DIR" if written and format == "trl" else ""
+    return f"Next: {collab} report {shown} shows {'the pairs' if written else 'why turns gave none'}{train}."
 
 
 def _checked(output: Path | None) -> Path:

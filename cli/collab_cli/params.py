@@ -311,9 +311,10 @@ class Command(paths.GuardedCommand):
                 raise
             raise click.UsageError(f"No such option {error.option_name!r}: {meant}.", ctx) from None
         except click.MissingParameter as error:
-            if (said := MISSING.get(error.param.name or "" if error.param else "")) is None:
+            name = None if error.param is None else error.param.name
+            if name not in MISSING:
                 raise
-            raise click.UsageError(said, ctx) from None
+            raise click.UsageError(MISSING[name], ctx) from None
         check_variants(ctx)
         self._note_misspelt_variables()
         return rest

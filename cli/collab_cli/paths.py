@@ -25,7 +25,7 @@ class ReadPath(click.Path):
         except click.BadParameter as error:
             name = os.fsdecode(value)
             meant = "" if os.path.lexists(name) else file_meant(name)
-            self.fail(error.message.rstrip(".") + (meant or "."), param, ctx)
+            raise click.BadParameter(f"{error.message.rstrip('.')}{meant or '.'}", error.ctx, error.param) from None
         note_read(ctx, os.fsdecode(path))
         return path
 

@@ -65,6 +65,8 @@ def _show_applied(applied: Applied, output: Path, pairs: Path) -> None:
     note(f"Of {pairs.name}: {done}{who}.")
     if applied.undecided:
         note(f"{of(applied.undecided, 'pair')} without a decision stay as they are.")
+    if applied.agreement:
+        note(applied.agreement)
     note(f"Pairs:    {output}")
     note(f"Details:  {beside(output, 'turns')} (with who decided what)")
 

@@ -9,7 +9,7 @@ from textwrap import wrap
 from typing import TYPE_CHECKING, Self
 
 from collab_cli.provenance import how_played, say, show_provenance, what_counts
-from collab_cli.terminal import is_terminal, make_console, print_text, printable, show, shown_response
+from collab_cli.terminal import is_terminal, make_console, print_text, printable, show, shown_response, this_command
 from collab_cli.units import of
 from collab_cli.worst import LEAST_ERROR, Worst
 from collab_sdk import MRScore, MRScorer, RunSpec
@@ -136,7 +136,7 @@ class ScoreResult:
         table = "" if self._has_table or self._err else f"--table lists every {self._spec.per}; "
         if self._output is None:
             return f"Next: {table}-o scores.jsonl keeps them for collab report, which shows each future and why."
-        return f"Next: {table}collab report {self._output} shows each future, and why it earned what it did."
+        return f"Next: {table}{this_command()} report {self._output} shows each future, and why it earned what it did."
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -13,7 +13,7 @@ from collab_cli.provenance import bots_of, judge_of, show_parts, users_of
 from collab_cli.row_options import ROW_OPTIONS, Rows, is_typed
 from collab_cli.setup import open_engine, prices_of, tools_part
 from collab_cli.summary import show_estimate, show_usage
-from collab_cli.terminal import Problems, note, print_text, printable
+from collab_cli.terminal import Problems, note, print_text, printable, this_command
 from collab_cli.units import of
 from collab_sdk import Conversation, RunSpec
 from collab_sdk.concurrency import run_sync
@@ -119,10 +119,8 @@ def export(
         show_parts(*([bots_of(spec)] if play else []), users_of(spec), judge_of(spec), found.name, err=True)
     note(f"Wrote {of(written, 'chat')} to {'stdout' if output == '-' else printable(output)}.")
     if written and output != "-":
-        after = (
-            f"collab export-prefs {printable(output)} makes pairs" if play else "collab finetune --rounds plays them"
-        )
-        note(f"Next: {after}.")
+        after = f"export-prefs {printable(output)} makes pairs" if play else "finetune --rounds plays them"
+        note(f"Next: {this_command()} {after}.")
     finish(problems, results=written, why="no row could be made a chat")
 
 

@@ -3,6 +3,8 @@
 import json
 import os
 import re
+import shlex
+import shutil
 import sys
 import warnings
 from collections import Counter
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 
     from collab_sdk.stats import Estimate
 
+PROGRAM = "collab"
 STDERR = 2
 PROBLEMS_SHOWN = 20
 GAP = 2
@@ -81,6 +84,15 @@ def open_standard_streams() -> None:
     os.close(opened)
     nowhere = Path(os.devnull).open("r+", encoding="utf-8")  # noqa: SIM115 - as long as the process
     sys.stdin, sys.stdout, sys.stderr = sys.stdin or nowhere, sys.stdout or nowhere, sys.stderr or nowhere
+
+
+def this_command() -> str:
+    """What the reader types for this program: `collab` where the shell finds this very one, its path elsewhere."""
+    called = Path(sys.argv[0])
+    if called.name != PROGRAM or not called.is_file():
+        return PROGRAM
+    found = shutil.which(PROGRAM)
+    return PROGRAM if found is not None and called.samefile(found) else shlex.quote(sys.argv[0])
 
 
 def printable(text: str) -> str:

@@ -214,7 +214,10 @@ class LiteLLMModel:
 def _why_litellm(model: str, api_base: str | None) -> str:
     provider, slash, _ = model.partition("/")
     if not slash:
-        return f"{model!r} needs LiteLLM, or --api-base (api_base=) for a server that speaks OpenAI's API"
+        return (
+            f"{model!r} names no provider: write openai/{model} for OpenAI's own, give --api-base (api_base=) for a "
+            "server that speaks its API, or install LiteLLM"
+        )
     if api_base is None:
         return f"{model!r} needs LiteLLM, which speaks the API of {provider}"
     return (

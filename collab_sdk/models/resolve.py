@@ -147,7 +147,8 @@ def _at(name: str, base: str | None, served: _Served) -> ChatModel:
     """The model at one server. Only a provider's own address gets the key in that provider's variable."""
     if base is None and (meant := misspelt(name)) is not None:
         raise UsageError(
-            f"Unknown model {name!r}.{did_you_mean(meant)} A server of your own needs its address (api_base=)."
+            f"Unknown model {name!r}.{did_you_mean(meant)} A server of your own needs its address: --api-base "
+            "(api_base=)."
         )
     key = ApiKey.of(name, base, given=served.api_key, variable=served.api_key_env)
     provider = provider_of(name)

@@ -30,6 +30,7 @@ def here(tmp_path, monkeypatch):
         ("score chats.jsonl -a py:my_bot.py:answr --model offline", "write py:my_bot:answer"),
         ("score chats.jsonl -a py:my_bot:anser --model offline", "Did you mean 'py:my_bot:answer'?"),
         ("score chats.jsonl -a py:my_bott:answer --model offline", "Run the command in the folder of my_bott"),
+        ("score https://example.com/chats.jsonl --model offline", "it is a web address: download the file"),
         ("logs list", "such as --store chats.db"),
         ("finetune chat.jsonl -m base -o adapter", "does not exist; did you mean 'chats.jsonl'?"),
         ("logs show chat-1 --store chats.jsonl", "is not a database: collab logs import LOGS --store FILE"),

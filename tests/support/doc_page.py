@@ -14,7 +14,7 @@ from pathlib import Path
 
 BLOCK = re.compile(r"^```(python|console|toml)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 FILE = re.compile(r"# (\S+\.toml)\n")
-DURATION = re.compile(r"\b\d+(\.\d+)? s\b")
+DURATION = re.compile(r"\b[\d.:]+ (?:s|min|h)\b")
 
 
 def main(page: Path) -> None:

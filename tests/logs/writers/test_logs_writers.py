@@ -383,7 +383,7 @@ def test_a_lone_surrogate_in_a_reply_does_not_stop_the_file(tmp_path):
         ("folder", "it is a folder"),
         ("", "it is a folder"),
         ("file/out.jsonl", "does not exist"),
-        ("pipe", "it is no regular file"),
+        ("pipe", "it is not a regular file"),
         ("loop", "[Ll]oop|symbolic links"),
         ("null\0byte", "null byte"),
         ("x" * 300, "File name too long"),
