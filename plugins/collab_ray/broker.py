@@ -23,6 +23,8 @@ MIN_INTERVAL, MAX_INTERVAL = 0.05, 0.5
 """Seconds between two reports of a client."""
 MAX_REPORTS_PER_SECOND = 400
 """Of all clients together, for each costs a fraction of a millisecond."""
+MOST_LENT = 1e15
+"""Calls that a budget pays for: of a price near 0, more than any number that can be counted in."""
 START_HORIZON = 0.15
 """Seconds beyond the report after next for which starts are granted."""
 
@@ -206,7 +208,8 @@ class RateBroker:
             mean = usd / priced if priced else 0.0
             finished = sum(each.finished for each in everyone)
             if mean:
-                more = min(more, int((limits.max_usd - usd) / mean) - (lent - finished))
+                affordable = min((limits.max_usd - usd) / mean, MOST_LENT)
+                more = min(more, int(affordable) - (lent - finished))
             if usd >= limits.max_usd or usd + mean * (called - finished + 1) > limits.max_usd:
                 more, spent = 0, f"The limit of ${limits.max_usd:g} is reached (${usd:.4f} spent)."
         account.lent += max(0, more)

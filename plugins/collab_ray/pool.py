@@ -11,12 +11,20 @@ from itertools import count
 from typing import Any
 
 import ray
-from ray.exceptions import ActorUnavailableError, ObjectLostError, OutOfMemoryError, RayActorError
+from ray.exceptions import (
+    ActorUnavailableError,
+    ObjectLostError,
+    OutOfMemoryError,
+    RayActorError,
+    RayError,
+    RayTaskError,
+)
 
 from collab_ray.cluster import Cluster
 from collab_ray.worker import Worker
 from collab_sdk.errors import CollabError, RunnerError
 from collab_sdk.jobs import error_of
+from collab_sdk.secrets import one_line
 
 MAX_DEATHS = 3
 """Of processes, after which the conversation that they were working on is given up, or the worker that never starts."""
@@ -238,7 +246,9 @@ class WorkerPool:
                             self._started.add(name)
                         self._changed.notify_all()
                     await process.actor.stay.remote()
-                except WORKER_DIED as error:
+                except RayError as error:
+                    if not process.node and not isinstance(error, WORKER_DIED):
+                        raise
                     process.is_lost = await self._is_machine_lost(process, error)
                     failed += not process.node
                     self._give_up_after(failed, process, error)
@@ -299,7 +309,16 @@ def _kind(*, alone: bool) -> str:
 
 def _cause(error: Exception) -> str:
     """Why a process died, as far as Ray knows."""
+    if isinstance(error, RayTaskError):
+        return f"{_in_a_line(error)}."
     said = str(error)
     if isinstance(error, OutOfMemoryError) or "OOM" in said.partition("common causes")[0]:
         return "it took more memory than its machine has."
     return "a crash in native code, too little memory, or a call that ends the process."
+
+
+def _in_a_line(error: Exception) -> str:
+    """Name and text, of what a process has raised those that it had there."""
+    if isinstance(error, RayTaskError):
+        error = error.cause
+    return f"{type(error).__name__}: {one_line(str(error))}"

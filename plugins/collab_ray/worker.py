@@ -85,8 +85,11 @@ class Worker:
         return await task
 
     async def stay(self) -> None:
-        """Never returns: the call fails when the process dies, also while it has nothing to do."""
-        await asyncio.Event().wait()
+        """Never returns: the call fails when the process dies, also while it has nothing to do.
+
+        Raises what ends the reports to the coordinator, for nothing can be called without them.
+        """
+        await self._reporting
 
     async def settle(self) -> None:
         """Ends what is running, keeps the replies that are still on their way, and reports them."""

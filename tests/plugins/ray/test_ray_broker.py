@@ -243,6 +243,12 @@ def test_max_usd_holds_over_all_clients():
     assert all(isinstance(error, BudgetError) for error in ended if isinstance(error, Exception))
 
 
+def test_a_price_near_nothing_pays_for_any_number_of_calls():
+    broker = RateBroker(Limits(max_usd=1.0), clock=Clock())
+    said = Report(calls=4, lent=4, finished=4, priced=4, usd=5e-324 * 4, wanted=7)
+    assert broker.report("a", said).lent == 11
+
+
 def test_what_a_dead_client_was_lent_counts_as_spent():
     clock = Clock()
     broker = RateBroker(Limits(max_calls=10), clock=clock)

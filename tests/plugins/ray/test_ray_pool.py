@@ -1,6 +1,7 @@
 """What becomes of worker processes that cannot begin, or are gone, with processes that a script stands for."""
 
 import asyncio
+import itertools
 import json
 from collections.abc import Iterator
 from contextlib import asynccontextmanager
@@ -12,21 +13,27 @@ pytest.importorskip("ray", reason="Ray is not installed: pip install 'collab-sdk
 
 from collab_ray import pool as pools
 from collab_ray.pool import MAX_DEATHS, WorkerPool
-from ray.exceptions import RayActorError
+from ray.exceptions import RayActorError, RayTaskError
 
 from collab_sdk.errors import CacheError, CollabError, RunnerError
 
 READY = {"node": "a node", "host": "a host", "error": None, "is_unfit": False}
 AWAY = READY | {"error": ["CacheError", "The cache does not answer."]}
 UNFIT = READY | {"error": ["RunnerError", "Another version."], "is_unfit": True}
+DEAF = READY | {}
 NEVER = None
 
 
 class Process:
-    """An actor: `opened` is what it says when it is opened, and `dies` when it is to die after that."""
+    """An actor: `opened` is what it says when it is opened, and `dies` when it is to die after that.
+
+    One that is `deaf` has lost the coordinator: what it works on never ends.
+    """
 
     def __init__(self, opened: dict | None, dies: asyncio.Event) -> None:
         self._opened, self._dies = opened, dies
+        self._killed = asyncio.Event()
+        self._is_deaf = opened is DEAF
         for name in ("open", "stay", "work"):
             setattr(self, name, SimpleNamespace(remote=getattr(self, f"_{name}")))
 
@@ -36,10 +43,18 @@ class Process:
         return self._opened
 
     async def _stay(self) -> None:
+        if self._is_deaf:
+            raise RayTaskError("stay", "", OverflowError("of a report"), "a process", 1, "127.0.0.1")
         await self._dies.wait()
         raise RayActorError
 
+    def kill(self) -> None:
+        self._killed.set()
+
     async def _work(self, order: int, conversation: str) -> str:
+        if self._is_deaf:
+            await self._killed.wait()
+            raise RayActorError
         return json.dumps(["value", f"{conversation}, done"])
 
 
@@ -48,7 +63,7 @@ async def pool_of(monkeypatch, script: Iterator[dict | None], dies: asyncio.Even
     """A pool of one worker on one node, whose processes do what the script says; and what ends its run."""
     actor = SimpleNamespace(remote=lambda *_: Process(next(script), dies or asyncio.Event()))
     ray = SimpleNamespace(
-        remote=lambda **_: lambda _: SimpleNamespace(options=lambda **_: actor), kill=lambda actor: None
+        remote=lambda **_: lambda _: SimpleNamespace(options=lambda **_: actor), kill=lambda actor: actor.kill()
     )
     monkeypatch.setattr(pools, "ray", ray)
     monkeypatch.setattr(pools, "RESTART_PAUSE", 0.0)
@@ -99,6 +114,21 @@ def test_a_fault_that_stays_or_another_node_than_the_command_is_left_out(script,
         ended_by(monkeypatch, *script)
     assert type(raised.value) is error
     assert str(raised.value) == script[0]["error"][1]
+
+
+def test_a_worker_whose_reports_fail_is_replaced_and_its_conversations_begin_again(monkeypatch):
+    assert ended_by(monkeypatch, DEAF, READY) == ["value", "a chat, done"]
+
+
+def test_workers_whose_reports_fail_without_end_end_the_run_with_their_reason(monkeypatch):
+    async def main() -> None:
+        async with pool_of(monkeypatch, itertools.repeat(DEAF)) as (_, running):
+            await asyncio.wait({running}, timeout=60)
+            [error] = running.exception().exceptions
+            raise error
+
+    with pytest.raises(RunnerError, match=r"no conversation was finished: OverflowError: of a report\. What was paid"):
+        asyncio.run(main())
 
 
 def test_work_that_waits_since_all_machines_have_left_says_so_once(monkeypatch):
