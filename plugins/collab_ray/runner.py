@@ -11,7 +11,6 @@ from typing import Any, TypeVar
 import ray
 from ray.exceptions import RayError
 
-import collab_sdk
 from collab_ray.broker import Coordinator
 from collab_ray.cluster import Cluster
 from collab_ray.node import claims_of
@@ -135,11 +134,7 @@ def _explained(error: Exception) -> Exception:
     """Ray's error in a line."""
     if not isinstance(error, RayError | TimeoutError) and not type(error).__module__.startswith("ray."):
         return error
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    text = next((line for line in reversed(lines) if "No module named" in line), lines[0] if lines else "")
-    if "collab_" in text and "No module named" in text:
-        version = collab_sdk.__version__
-        return RunnerError(f"A node of the cluster has no collab-sdk: pip install 'collab-sdk[ray]=={version}' there.")
+    text = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
     return RunnerError(
         f"Ray lost a part of the run ({type(error).__name__}: {text[:200]}). What was paid for is kept: run the same "
         "command again to go on."
