@@ -23,6 +23,8 @@ MIN_INTERVAL, MAX_INTERVAL = 0.05, 0.5
 """Seconds between two reports of a client."""
 MAX_REPORTS_PER_SECOND = 400
 """Of all clients together, for each costs a fraction of a millisecond."""
+MOST_WARNINGS = 100
+"""Different ones, of each client and of all together: what comes after them is left out."""
 MOST_LENT = 1e15
 """Calls that a budget pays for: of a price near 0, more than any number that can be counted in."""
 START_HORIZON = 0.15
@@ -68,6 +70,21 @@ class Report:
     longest: float = 0.0
     """Seconds that a call may take to a model with a timeout of its own."""
     usage: Mapping[str, Usage] = field(default_factory=dict)
+    quarantined: int = 0
+    """Rows of the cache that could not be read."""
+    warnings: tuple[str, ...] = ()
+    """Since the last report."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Totals:
+    """What all clients have reported, dead ones included."""
+
+    usage: Mapping[str, Usage]
+    """By role."""
+    quarantined: int
+    warnings: tuple[str, ...]
+    """Each once, without those that were heard before."""
 
 
 @dataclass(kw_only=True, slots=True)
@@ -108,9 +125,9 @@ class Coordinator:
         self._check(secret)
         self._broker.died(incarnation)
 
-    def usage(self, secret: str) -> str:
+    def totals(self, secret: str, heard: int) -> str:
         self._check(secret)
-        return dumps(self._broker.usage())
+        return dumps(self._broker.totals(heard))
 
     def missing(self, secret: str) -> int:
         self._check(secret)
@@ -136,6 +153,7 @@ class RateBroker:
         self._clock = clock
         self._endpoints: dict[str, _SharedEndpoint] = {}
         self._accounts: dict[str, _Account] = {}
+        self._warnings: dict[str, None] = {}
 
     def report(self, incarnation: str, report: Report) -> Grant:
         """Takes in the report of a client's process; returns what it may do now."""
@@ -143,6 +161,9 @@ class RateBroker:
         account = self._accounts.setdefault(incarnation, _Account())
         is_repeated = 0 < report.number <= account.report.number
         account.seen, account.report = now, report
+        for text in report.warnings:
+            if len(self._warnings) < MOST_WARNINGS:
+                self._warnings.setdefault(text)
         for name, each in self._accounts.items():
             if not each.is_closed and now - each.seen > max(self.lease_seconds, STALE_SECONDS + each.report.longest):
                 self._close(name)
@@ -167,13 +188,14 @@ class RateBroker:
         self._accounts.setdefault(incarnation, _Account()).has_died = True
         self._close(incarnation)
 
-    def usage(self) -> dict[str, Usage]:
-        """Returns the usage of all clients, dead ones included, by role."""
-        totals: dict[str, Usage] = {}
+    def totals(self, heard: int = 0) -> Totals:
+        """Returns what all clients have reported; of the warnings those that come after so many."""
+        usage: dict[str, Usage] = {}
         for account in self._accounts.values():
-            for role, usage in account.report.usage.items():
-                totals[role] = totals.get(role, Usage()) + usage
-        return totals
+            for role, used in account.report.usage.items():
+                usage[role] = usage.get(role, Usage()) + used
+        quarantined = sum(account.report.quarantined for account in self._accounts.values())
+        return Totals(usage=usage, quarantined=quarantined, warnings=tuple(self._warnings)[heard:])
 
     def missing(self) -> int:
         """Returns how many samples all clients, dead ones included, have lost."""

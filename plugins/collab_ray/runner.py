@@ -3,6 +3,7 @@
 import asyncio
 import os
 import secrets
+import warnings
 from collections.abc import AsyncIterator, Iterable
 from contextlib import aclosing, suppress
 from itertools import count
@@ -11,12 +12,12 @@ from typing import Any, TypeVar
 import ray
 from ray.exceptions import RayError
 
-from collab_ray.broker import Coordinator
+from collab_ray.broker import Coordinator, Totals
 from collab_ray.cluster import Cluster
 from collab_ray.node import claims_of
 from collab_ray.pool import WorkerPool
 from collab_ray.worker import BROKEN, VALUE, WorkerSetup
-from collab_sdk.engine import Engine, Usage
+from collab_sdk.engine import Engine
 from collab_sdk.errors import RunnerError, UsageError
 from collab_sdk.jobs import JOBS, dumps, error_of, loads, logs_of_users
 from collab_sdk.models import CallRole
@@ -41,6 +42,8 @@ class RayRunner:
         self._engine = engine
         self._cluster = cluster
         self._secret = secrets.token_hex(32)
+        self._heard = 0
+        """How many warnings of the workers were said."""
         # Neither named nor detached: nobody else can look it up, and it ends when this process does. It is not
         # restarted either: the new one would not know what was spent.
         actor: Any = ray.remote(num_cpus=0, max_restarts=0, label_selector={"ray.io/node-id": cluster.node})(
@@ -124,9 +127,13 @@ class RayRunner:
             await asyncio.sleep(USAGE_INTERVAL)
 
     async def _update_usage(self) -> None:
-        """Lets the engine's ledger show what all workers have used."""
-        usage: dict[str, Usage] = loads(dict[str, Usage], await self._coordinator.usage.remote(self._secret))
-        self._engine.ledger.roles = {CallRole(role): used for role, used in usage.items()}
+        """Lets the engine show what all workers have used and could not read, and says what they warn of."""
+        totals: Totals = loads(Totals, await self._coordinator.totals.remote(self._secret, self._heard))
+        self._engine.ledger.roles = {CallRole(role): used for role, used in totals.usage.items()}
+        self._engine.cache.quarantined = totals.quarantined
+        self._heard += len(totals.warnings)
+        for text in totals.warnings:
+            warnings.warn(text, stacklevel=2)
         self._engine.ledger.missing = await self._coordinator.missing.remote(self._secret)
 
 

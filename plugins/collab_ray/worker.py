@@ -58,6 +58,8 @@ class Worker:
     async def open(self) -> dict[str, Any]:
         """Gets ready for `work`. Returns where this is, and why it cannot; whether no process of this node could."""
         error = await self._error()
+        if error is None:
+            self._hear_warnings()
         return {
             "node": ray.get_runtime_context().get_node_id(),
             "host": host_name(),
@@ -68,7 +70,7 @@ class Worker:
     async def _error(self) -> CollabError | None:
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # the command has said it, and nobody reads what is said here
+                warnings.simplefilter("ignore")  # the command has said it
                 await self._open(loads(WorkerSetup, self._setup))
         except RunStoppedError as error:
             return error
@@ -76,6 +78,15 @@ class Worker:
             what = str(error) if isinstance(error, CollabError) else f"{type(error).__name__}: {error}"
             return RunnerError(_cannot_start(what))
         return None
+
+    def _hear_warnings(self) -> None:
+        """From now on the command says what is warned of here."""
+
+        def tell(message: Warning | str, *_: Any, **__: Any) -> None:
+            self._client.warn(str(message))
+
+        warnings.simplefilter("default", UserWarning)
+        warnings.showwarning = tell
 
     async def work(self, order: int, conversation: str) -> str:
         """Returns status and content of the conversation's outcome."""
@@ -128,7 +139,7 @@ class Worker:
             longest=longest_timeout(roles_of(self._job.spec)),
         )
         self._engine = Engine(cache=open_cache(setup.cache), limits=setup.limits, limiter=self._client)
-        self._client.ledger = self._engine.ledger
+        self._client.ledger, self._client.cache = self._engine.ledger, self._engine.cache
         self._do = self._job.work(self._engine)
         self._outcomes = OutcomeCache(self._engine.cache, self._job.result, self._job.identity())
         await self._client.report()

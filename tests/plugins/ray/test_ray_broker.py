@@ -9,8 +9,16 @@ from hypothesis import strategies as st
 
 pytest.importorskip("collab_ray")
 
-from collab_ray.broker import STALE_SECONDS, Coordinator, EndpointReport, Grant, RateBroker, Report
-from collab_ray.client import RateClient
+from collab_ray.broker import (
+    MOST_WARNINGS,
+    STALE_SECONDS,
+    Coordinator,
+    EndpointReport,
+    Grant,
+    RateBroker,
+    Report,
+)
+from collab_ray.client import LONGEST_WARNING, RateClient
 from collab_ray.outcomes import LARGEST, OutcomeCache
 from support.fakes import says
 
@@ -113,7 +121,7 @@ def test_the_slots_of_all_clients_never_exceed_the_ceiling_and_are_all_put_to_us
     assert [reply.content for reply in ended] == ["yes"] * 160
     assert server.peak <= 8
     assert server.peak >= 6
-    assert broker.usage()["assistant"].calls == server.calls == 160
+    assert broker.totals().usage["assistant"].calls == server.calls == 160
 
 
 def test_before_the_first_success_all_clients_have_one_call_in_flight():
@@ -181,7 +189,7 @@ def test_a_client_that_was_silent_goes_on_with_its_own_account():
         clock.now += seconds
         broker.report("another", Report())
         assert broker.report("silent", report).spent is None
-        assert broker.usage() == {"judge": used}
+        assert broker.totals().usage == {"judge": used}
 
 
 def test_nobody_without_the_secret_of_the_run_gets_an_answer():
@@ -189,7 +197,7 @@ def test_nobody_without_the_secret_of_the_run_gets_an_answer():
     for ask in (
         lambda: coordinator.report("another", "worker", dumps(Report(wanted=10))),
         lambda: coordinator.died("", "worker"),
-        lambda: coordinator.usage("another"),
+        lambda: coordinator.totals("another", 0),
         lambda: coordinator.missing("another"),
     ):
         with pytest.raises(PermissionError):
@@ -308,7 +316,33 @@ def test_totals_are_those_of_all_clients_the_dead_included():
     clock.now += broker.lease_seconds + 1
     broker.report("c", Report(missing=1, usage={"judge": Usage(calls=1)}))
     assert broker.missing() == 7
-    assert broker.usage() == {"judge": Usage(calls=5, prompt_tokens=20, usd=1.0)}
+    assert broker.totals().usage == {"judge": Usage(calls=5, prompt_tokens=20, usd=1.0)}
+
+
+def test_what_clients_warn_of_is_told_once_and_has_bounds():
+    broker = RateBroker(Limits(), clock=Clock())
+
+    async def main() -> None:
+        async def send(report: Report) -> Grant:
+            sent.append(report)
+            return broker.report("a", report)
+
+        client = RateClient(send, rate_limited=False, limited=False, clock=Clock())
+        for text in ("odd", "odd", "odder\n" * 1000):
+            client.warn(text)
+            await client.report()
+        assert [len(report.warnings) for report in sent] == [1, 0, 1]
+
+    sent: list[Report] = []
+    asyncio.run(main())
+    broker.report("b", Report(warnings=("odd", "oddest")))
+    odd, odder, oddest = broker.totals().warnings
+    assert (odd, oddest) == ("odd", "oddest")
+    assert len(odder) == LONGEST_WARNING
+    assert "\n" not in odder
+    assert broker.totals(heard=2).warnings == ("oddest",)
+    broker.report("b", Report(warnings=tuple(map(str, range(1000)))))
+    assert len(broker.totals().warnings) == MOST_WARNINGS
 
 
 def test_a_client_that_hears_nothing_begins_nothing_new():

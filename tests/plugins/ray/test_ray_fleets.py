@@ -153,7 +153,7 @@ class Fleets(RuleBasedStateMachine):
     def what_is_counted_is_what_was_reported(self):
         """Once each, whoever was silent or came back."""
         told = [worker.told for worker in (*self.living, *self.dead)]
-        counted = self.broker.usage().get("judge", Usage())
+        counted = self.broker.totals().usage.get("judge", Usage())
         assert counted.calls == sum(calls for calls, _ in told)
         assert (counted.usd or 0.0) == sum(usd for _, usd in told)
 

@@ -1,18 +1,24 @@
 """A worker's process and the coordinator of its run, in one process and without Ray."""
 
 import asyncio
+import json
+import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 
 pytest.importorskip("ray", reason="Ray is not installed: pip install 'collab-sdk[ray]'")
 
-from collab_ray.broker import Coordinator
+from collab_ray.broker import Coordinator, Totals
 from collab_ray.node import claims_of
-from collab_ray.worker import Worker, WorkerSetup
+from collab_ray.worker import VALUE, Worker, WorkerSetup
+from support.caches import DiskPlace
+from support.cli import write_bot
 
-from collab_sdk.jobs import ScoreJob, dumps
+from collab_sdk import Conversation, Goal, Message
+from collab_sdk.jobs import ScoreJob, dumps, loads
 from collab_sdk.spec import Limits, ModelSpec, RunSpec, UserSpec
 
 OFFLINE = ModelSpec(name="offline")
@@ -27,12 +33,21 @@ def here(tmp_path, monkeypatch):
     monkeypatch.setattr("collab_ray.worker.ray", SimpleNamespace(get_runtime_context=lambda: context))
 
 
-def worker_of(coordinator: Coordinator, cache: str, before: Callable[[], None] = lambda: None) -> Worker:
+CHAT = Conversation(
+    id="chat-1",
+    messages=(Message(role="user", content="a pizza"), Message(role="assistant", content="Which size?")),
+    goal=Goal(text="what: as said\nsize: large"),
+)
+
+
+def worker_of(
+    coordinator: Coordinator, cache: str, before: Callable[[], None] = lambda: None, *, spec: RunSpec = SPEC
+) -> Worker:
     """`before` is called when a report arrives."""
     setup = WorkerSetup(
-        claims=claims_of(SPEC, cache),
+        claims=claims_of(spec, cache),
         kind="ScoreJob",
-        job=dumps(ScoreJob(spec=SPEC)),
+        job=dumps(ScoreJob(spec=spec)),
         cache=cache,
         limits=Limits(),
         folder=".",
@@ -61,3 +76,27 @@ def test_a_worker_whose_reports_fail_does_not_stay(tmp_path):
             await asyncio.wait_for(worker.stay(), 60)
 
     asyncio.run(main())
+
+
+def test_what_a_worker_warns_of_and_cannot_read_reaches_the_command(tmp_path):
+    bot = write_bot(tmp_path, "import warnings\nwarnings.warn('The bot is odd.')\nreturn 'What size?'", name="odd_bot")
+    spec = replace(SPEC, assistants=(ModelSpec(name=bot),), samples=1)
+    place = DiskPlace(tmp_path / "cache")
+
+    async def scored() -> Totals:
+        """What the command is told of a run of one chat."""
+        coordinator = Coordinator(dumps(Limits()), SECRET)
+        worker = worker_of(coordinator, place.where, spec=spec)
+        assert (await worker.open())["error"] is None
+        assert json.loads(await worker.work(0, dumps(CHAT)))[0] == VALUE
+        await worker.settle()
+        return loads(Totals, coordinator.totals(SECRET, 0))
+
+    with warnings.catch_warnings():
+        first = asyncio.run(scored())
+        assert (first.quarantined, first.warnings) == (0, ("The bot is odd.",))
+        damaged = [key for key, _ in place.open().rows()]
+        for key in damaged:
+            place.write(key, b"junk")
+        assert asyncio.run(scored()).quarantined == len(damaged)
+    place.close()
