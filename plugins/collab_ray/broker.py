@@ -65,8 +65,6 @@ class Report:
     finished: int = 0
     usd: float = 0.0
     priced: int = 0
-    missing: int = 0
-    """Samples without a result."""
     longest: float = 0.0
     """Seconds that a call may take to a model with a timeout of its own."""
     usage: Mapping[str, Usage] = field(default_factory=dict)
@@ -128,10 +126,6 @@ class Coordinator:
     def totals(self, secret: str, heard: int) -> str:
         self._check(secret)
         return dumps(self._broker.totals(heard))
-
-    def missing(self, secret: str) -> int:
-        self._check(secret)
-        return self._broker.missing()
 
     def _check(self, secret: str) -> None:
         if not hmac.compare_digest(secret.encode(), self._secret.encode()):
@@ -196,10 +190,6 @@ class RateBroker:
                 usage[role] = usage.get(role, Usage()) + used
         quarantined = sum(account.report.quarantined for account in self._accounts.values())
         return Totals(usage=usage, quarantined=quarantined, warnings=tuple(self._warnings)[heard:])
-
-    def missing(self) -> int:
-        """Returns how many samples all clients, dead ones included, have lost."""
-        return sum(account.report.missing for account in self._accounts.values())
 
     def _close(self, incarnation: str) -> None:
         self._accounts[incarnation].is_closed = True

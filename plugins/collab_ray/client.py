@@ -229,7 +229,6 @@ class RateClient:
             finished=budget.finished,
             usd=budget.usd,
             priced=budget.priced,
-            missing=self.ledger.missing,
             longest=self._longest,
             usage={role.value: usage for role, usage in self.ledger.roles.items()},
             quarantined=self.cache.quarantined,

@@ -74,9 +74,10 @@ class RayRunner:
             if not reply.done():
                 supervision.result()  # raises what ended it
             try:
-                status, content = reply.result()
+                status, content, missing = reply.result()
             except RayError as error:
                 raise _explained(error) from None
+            self._engine.ledger.missing += missing
             if status == VALUE:
                 return loads(JOBS[kind].result, content)  # type: ignore[no-any-return]
             raise RuntimeError(content) if status == BROKEN else error_of(content)
@@ -134,7 +135,6 @@ class RayRunner:
         self._heard += len(totals.warnings)
         for text in totals.warnings:
             warnings.warn(text, stacklevel=2)
-        self._engine.ledger.missing = await self._coordinator.missing.remote(self._secret)
 
 
 def _explained(error: Exception) -> Exception:

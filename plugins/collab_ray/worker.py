@@ -5,6 +5,7 @@ import json
 import os
 import time
 import warnings
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +18,7 @@ from collab_ray.node import claims_of, host_name, why_unfit
 from collab_ray.outcomes import OutcomeCache
 from collab_sdk import Conversation, Engine
 from collab_sdk.cache import open_cache
+from collab_sdk.engine import Ledger
 from collab_sdk.errors import CollabError, RunnerError, RunStoppedError
 from collab_sdk.jobs import JOBS, Roles, dumps, error_row, loads, logs_of_users, roles_of
 from collab_sdk.spec import Limits
@@ -39,6 +41,26 @@ class WorkerSetup:
     """Where the command was typed: names of files may be relative to it."""
     logs_of_users: dict[str, str]
     """Digests of the logs that users speak from, there, by the users' names."""
+
+
+class LedgerByConversation(Ledger):
+    """Counts the samples without a result in each conversation: one whose worker dies is played again elsewhere."""
+
+    _lost: ContextVar[list[int]] = ContextVar("samples without a result in the conversation at hand")
+
+    @property
+    def missing(self) -> int:
+        """Of the conversation at hand."""
+        return sum(self._lost.get([]))
+
+    @missing.setter
+    def missing(self, number: int) -> None:
+        if (lost := self._lost.get(None)) is not None:
+            lost.append(number - sum(lost))
+
+    def begin_conversation(self) -> None:
+        """Counts from 0 on in this task and in those that it starts."""
+        self._lost.set([])
 
 
 class UnfitNodeError(RunnerError):
@@ -89,7 +111,7 @@ class Worker:
         warnings.showwarning = tell
 
     async def work(self, order: int, conversation: str) -> str:
-        """Returns status and content of the conversation's outcome."""
+        """Returns status and content of the conversation's outcome, and how many of its samples have no result."""
         task = asyncio.create_task(self._outcome(order, conversation))
         self._running.add(task)
         task.add_done_callback(self._running.discard)
@@ -139,6 +161,7 @@ class Worker:
             longest=longest_timeout(roles_of(self._job.spec)),
         )
         self._engine = Engine(cache=open_cache(setup.cache), limits=setup.limits, limiter=self._client)
+        self._ledger = self._engine.ledger = LedgerByConversation()
         self._client.ledger, self._client.cache = self._engine.ledger, self._engine.cache
         self._do = self._job.work(self._engine)
         self._outcomes = OutcomeCache(self._engine.cache, self._job.result, self._job.identity())
@@ -146,6 +169,7 @@ class Worker:
         self._reporting = asyncio.create_task(self._client.keep_reporting())
 
     async def _outcome(self, order: int, conversation: str) -> str:
+        self._ledger.begin_conversation()
         try:
             if (outcome := await self._outcomes.find(conversation)) is None:
                 opened = loads(Conversation, conversation)
@@ -155,10 +179,10 @@ class Worker:
                 if self._job.is_whole(result):
                     await self._outcomes.keep(conversation, outcome)
         except CollabError as error:
-            return json.dumps([ERROR, error_row(error)])
+            return json.dumps([ERROR, error_row(error), self._ledger.missing])
         except Exception as error:
-            return json.dumps([BROKEN, f"{type(error).__name__}: {error}"])
-        return json.dumps([VALUE, outcome])
+            return json.dumps([BROKEN, f"{type(error).__name__}: {error}", self._ledger.missing])
+        return json.dumps([VALUE, outcome, self._ledger.missing])
 
 
 def longest_timeout(roles: Roles) -> float:

@@ -198,7 +198,6 @@ def test_nobody_without_the_secret_of_the_run_gets_an_answer():
         lambda: coordinator.report("another", "worker", dumps(Report(wanted=10))),
         lambda: coordinator.died("", "worker"),
         lambda: coordinator.totals("another", 0),
-        lambda: coordinator.missing("another"),
     ):
         with pytest.raises(PermissionError):
             ask()
@@ -311,11 +310,11 @@ def test_totals_are_those_of_all_clients_the_dead_included():
     clock = Clock()
     broker = RateBroker(Limits(), clock=clock)
     for client in ("a", "b"):
-        broker.report(client, Report(missing=3, usage={"judge": Usage(calls=2, prompt_tokens=10, usd=0.5)}))
+        broker.report(client, Report(quarantined=3, usage={"judge": Usage(calls=2, prompt_tokens=10, usd=0.5)}))
     broker.died("a")
     clock.now += broker.lease_seconds + 1
-    broker.report("c", Report(missing=1, usage={"judge": Usage(calls=1)}))
-    assert broker.missing() == 7
+    broker.report("c", Report(quarantined=1, usage={"judge": Usage(calls=1)}))
+    assert broker.totals().quarantined == 7
     assert broker.totals().usage == {"judge": Usage(calls=5, prompt_tokens=20, usd=1.0)}
 
 

@@ -59,7 +59,7 @@ class Process:
         if self._is_deaf:
             await self._killed.wait()
             raise RayActorError
-        return json.dumps(["value", f"{conversation}, done"])
+        return json.dumps(["value", f"{conversation}, done", 0])
 
 
 @asynccontextmanager
@@ -111,7 +111,7 @@ def ended_by(monkeypatch, *script: dict | Exception | None) -> list[str]:
 
 
 def test_a_fault_that_passes_while_a_worker_starts_leaves_its_node_in(monkeypatch):
-    assert ended_by(monkeypatch, AWAY, AWAY, READY) == ["value", "a chat, done"]
+    assert ended_by(monkeypatch, AWAY, AWAY, READY) == ["value", "a chat, done", 0]
 
 
 @pytest.mark.parametrize(
@@ -133,7 +133,7 @@ def test_a_fault_of_one_worker_is_said_once_while_others_work_and_never_leaves_i
             while len(pool._ready) < 2:
                 assert not running.done(), running.exception()
                 await asyncio.sleep(0.001)
-            assert await outcome(pool, running) == ["value", "a chat, done"]
+            assert await outcome(pool, running) == ["value", "a chat, done", 0]
             assert pool._unfit == set()
 
     monkeypatch.setattr(pools, "LONGEST_RESTART_PAUSE", 0.001)
@@ -156,7 +156,7 @@ def test_a_fault_that_stays_or_another_node_than_the_command_is_left_out(script,
 
 
 def test_a_worker_whose_reports_fail_is_replaced_and_its_conversations_begin_again(monkeypatch):
-    assert ended_by(monkeypatch, DEAF, READY) == ["value", "a chat, done"]
+    assert ended_by(monkeypatch, DEAF, READY) == ["value", "a chat, done", 0]
 
 
 def test_workers_whose_reports_fail_without_end_end_the_run_with_their_reason(monkeypatch):

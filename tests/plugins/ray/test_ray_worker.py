@@ -100,3 +100,20 @@ def test_what_a_worker_warns_of_and_cannot_read_reaches_the_command(tmp_path):
             place.write(key, b"junk")
         assert asyncio.run(scored()).quarantined == len(damaged)
     place.close()
+
+
+def test_a_sample_that_is_lost_counts_with_the_conversation_that_it_is_of(tmp_path):
+    """One whose worker dies is played again elsewhere, where nothing of it may be missing."""
+    bot = write_bot(tmp_path, "if 'pizza' in messages[0]['content']:\n    raise ValueError\nreturn 'Yes.'", name="half")
+    spec = replace(SPEC, assistants=(ModelSpec(name=bot),), samples=2)
+    other = replace(CHAT, id="chat-2", messages=(replace(CHAT.messages[0], content="a tea"), CHAT.messages[1]))
+
+    async def main() -> None:
+        worker = worker_of(Coordinator(dumps(Limits()), SECRET), str(tmp_path / "cache"), spec=spec)
+        assert (await worker.open())["error"] is None
+        chats = [CHAT, other] * 2
+        outcomes = await asyncio.gather(*(worker.work(order, dumps(chat)) for order, chat in enumerate(chats)))
+        assert [json.loads(outcome)[2] for outcome in outcomes] == [2, 0, 2, 0]
+
+    with warnings.catch_warnings():
+        asyncio.run(main())
