@@ -7,12 +7,13 @@ import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
 
 import collab_sdk
 from collab_sdk.cache import URL, key_check_value
 from collab_sdk.jobs import code_digest, roles_of
 from collab_sdk.plugins import loaded_from
+from collab_sdk.secrets import Address, is_secret
 from collab_sdk.spec import RunSpec, difference
 
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
@@ -72,7 +73,7 @@ def runtime_env(folder: Path) -> dict[str, Any]:
     variables = {
         name: value
         for name, value in os.environ.items()
-        if value and name.endswith(("_API_BASE", "_BASE_URL")) and not _has_credentials(value)
+        if value and name.endswith(("_API_BASE", "_BASE_URL")) and not _may_hold_key(value)
     }
     return {
         **({"py_modules": sorted(map(str, code))} if code else {}),
@@ -80,13 +81,28 @@ def runtime_env(folder: Path) -> dict[str, Any]:
     }
 
 
-def _has_credentials(url: str) -> bool:
-    """Whether a key may be in it."""
+def sent_address(cache: str) -> str:
+    """Where replies are kept, as other machines are told: without the passwords of a server's URL."""
+    if URL.match(cache) is None:
+        return cache
+    parts, secrets = urlsplit(cache), Address(cache).secrets
+    credentials, at, hosts = parts.netloc.rpartition("@")
+    query = [part for part in parts.query.split("&") if part.partition("=")[2] not in secrets]
+    return urlunsplit(parts._replace(netloc=f"{credentials.partition(':')[0]}{at}{hosts}", query="&".join(query)))
+
+
+def own_address(cache: str, environ: Mapping[str, str]) -> str:
+    """The address that this node's COLLAB_CACHE holds, if it is the one that was sent but for passwords."""
+    own = environ.get("COLLAB_CACHE", "")
+    return own if URL.match(own) and sent_address(own) == sent_address(cache) else cache
+
+
+def _may_hold_key(url: str) -> bool:
     try:
         parts = urlsplit(url)
     except ValueError:
         return True
-    return bool(parts.username or parts.password or parts.query)
+    return bool(parts.username or parts.password or parts.query or parts.fragment or is_secret(url))
 
 
 def _copied(name: str, file: Path, folder: Path) -> Path:

@@ -14,7 +14,7 @@ from ray.exceptions import RayError
 
 from collab_ray.broker import Coordinator, Totals
 from collab_ray.cluster import Cluster
-from collab_ray.node import claims_of
+from collab_ray.node import claims_of, sent_address
 from collab_ray.pool import WorkerPool
 from collab_ray.worker import BROKEN, VALUE, WorkerSetup
 from collab_sdk.engine import Engine
@@ -102,7 +102,8 @@ class RayRunner:
             claims=claims_of(job.spec, self._cluster.cache),
             kind=type(job).__name__,
             job=dumps(job),
-            cache=self._cluster.cache,
+            # Ray keeps what travels; workers of our own Ray have our variables, and it ends with the command.
+            cache=self._cluster.cache if self._cluster.is_own else sent_address(self._cluster.cache),
             limits=self._engine.limits,
             folder=os.getcwd(),  # noqa: PTH109
             logs_of_users=logs_of_users(job.spec),

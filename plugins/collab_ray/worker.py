@@ -14,7 +14,7 @@ from ray.exceptions import ActorUnavailableError
 
 from collab_ray.broker import MAX_INTERVAL, Grant, Report
 from collab_ray.client import RateClient
-from collab_ray.node import claims_of, host_name, why_unfit
+from collab_ray.node import claims_of, host_name, own_address, why_unfit
 from collab_ray.outcomes import OutcomeCache
 from collab_sdk import Conversation, Engine
 from collab_sdk.cache import open_cache
@@ -140,7 +140,8 @@ class Worker:
             raise UnfitNodeError(
                 _cannot_start(f"{others[0]} holds other chats there than where the command was typed.")
             )
-        if (unfit := why_unfit(claims_of(self._job.spec, setup.cache), setup.claims, setup.cache)) is not None:
+        cache = own_address(setup.cache, os.environ)
+        if (unfit := why_unfit(claims_of(self._job.spec, cache), setup.claims, cache)) is not None:
             raise UnfitNodeError(_cannot_start(unfit))
 
         async def send(report: Report) -> Grant:
@@ -160,7 +161,7 @@ class Worker:
             clock=time.monotonic,
             longest=longest_timeout(roles_of(self._job.spec)),
         )
-        self._engine = Engine(cache=open_cache(setup.cache), limits=setup.limits, limiter=self._client)
+        self._engine = Engine(cache=open_cache(cache), limits=setup.limits, limiter=self._client)
         self._ledger = self._engine.ledger = LedgerByConversation()
         self._client.ledger, self._client.cache = self._engine.ledger, self._engine.cache
         self._do = self._job.work(self._engine)

@@ -7,7 +7,7 @@ import pytest
 
 pytest.importorskip("ray", reason="Ray is not installed: pip install 'collab-sdk[ray]'")
 
-from collab_ray.node import claims_of, runtime_env, why_unfit
+from collab_ray.node import claims_of, own_address, runtime_env, sent_address, why_unfit
 from collab_ray.worker import longest_timeout
 from support.cli import write_bot
 
@@ -108,6 +108,8 @@ def test_workers_are_sent_the_bots_code_and_addresses_but_no_secret(tmp_path, tm
     (tmp_path / "shop" / ".env").write_text("KEY=sk-in-a-file")
     monkeypatch.setenv("OPENAI_BASE_URL", "http://models.example/v1/")
     monkeypatch.setenv("OTHER_BASE_URL", "http://user:secret@models.example/v1")
+    for number, end in enumerate(("#a-secret", "/sk-secret0123456789", "/v1#sk-secret0123456789")):
+        monkeypatch.setenv(f"MORE{number}_BASE_URL", f"http://models.example{end}")
     monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
     monkeypatch.syspath_prepend("")
     try:
@@ -125,3 +127,25 @@ def test_workers_are_sent_the_bots_code_and_addresses_but_no_secret(tmp_path, tm
     assert sent["env_vars"]["OPENAI_BASE_URL"] == "http://models.example/v1/"
     assert "secret" not in str(sent)
     assert runtime_env(folder).keys() == {"env_vars"}
+
+
+@pytest.mark.parametrize(
+    ("typed", "sent"),
+    [
+        ("redis://:PASSWORD@cache.example:6379/0", "redis://@cache.example:6379/0"),
+        ("rediss://me:PASSWORD@cache.example/0?ssl_ca_certs=a", "rediss://me@cache.example/0?ssl_ca_certs=a"),
+        (
+            "redis+sentinel://:PASSWORD@one:1,two:2/s/0?sentinel_password=PASSWORD2&x=1",
+            "redis+sentinel://@one:1,two:2/s/0?x=1",
+        ),
+        ("postgresql://me:PASS%40WORD@cache.example/db?password=PASSWORD3", "postgresql://me@cache.example/db"),
+        ("redis://cache.example/0", "redis://cache.example/0"),
+        ("/a/folder", "/a/folder"),
+    ],
+)
+def test_the_password_of_the_cache_is_not_sent_and_a_node_has_its_own(typed, sent):
+    assert sent_address(typed) == sent
+    assert "PASS" not in sent
+    assert own_address(sent, {"COLLAB_CACHE": typed}) == typed
+    assert own_address(sent, {}) == sent
+    assert own_address(sent, {"COLLAB_CACHE": "redis://:OTHER@elsewhere.example/0"}) == sent

@@ -13,11 +13,12 @@ pytest.importorskip("ray", reason="Ray is not installed: pip install 'collab-sdk
 
 from collab_ray.broker import Coordinator, Totals
 from collab_ray.node import claims_of
+from collab_ray.runner import RayRunner
 from collab_ray.worker import VALUE, Worker, WorkerSetup
 from support.caches import DiskPlace
 from support.cli import write_bot
 
-from collab_sdk import Conversation, Goal, Message
+from collab_sdk import Conversation, Engine, Goal, Message
 from collab_sdk.jobs import ScoreJob, dumps, loads
 from collab_sdk.spec import Limits, ModelSpec, RunSpec, UserSpec
 
@@ -59,6 +60,21 @@ def worker_of(
         return coordinator.report(*said)
 
     return Worker(dumps(setup), SimpleNamespace(report=SimpleNamespace(remote=report)), SECRET, "worker-1")
+
+
+@pytest.mark.parametrize("is_own", [True, False])
+def test_a_cluster_is_not_sent_the_password_of_the_cache(is_own, monkeypatch):
+    """Workers of a Ray of our own are: it is on this machine, and ends with the command."""
+    sent = []
+    coordinator = SimpleNamespace(remote=lambda *_: None)
+    ray = SimpleNamespace(remote=lambda **_: lambda _: coordinator)
+    monkeypatch.setattr("collab_ray.runner.ray", ray)
+    monkeypatch.setattr("collab_ray.runner.WorkerPool", lambda setup, *_, **__: sent.append(setup))
+    address = "redis://me:PASSWORD@cache.example:6379/0"
+    cluster = SimpleNamespace(node="a node", cache=address, is_own=is_own)
+    RayRunner(Engine(), cluster)._pool(ScoreJob(spec=SPEC), 1)
+    assert ("PASSWORD" in sent[0]) is is_own
+    assert "cache.example:6379/0" in sent[0]
 
 
 def test_a_worker_whose_reports_fail_does_not_stay(tmp_path):
