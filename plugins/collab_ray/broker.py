@@ -81,6 +81,8 @@ class Totals:
     usage: Mapping[str, Usage]
     """By role."""
     quarantined: int
+    in_flight: int
+    """Calls, of clients that are not known to be gone."""
     warnings: tuple[str, ...]
     """Each once, without those that were heard before."""
 
@@ -158,9 +160,7 @@ class RateBroker:
         for text in report.warnings:
             if len(self._warnings) < MOST_WARNINGS:
                 self._warnings.setdefault(text)
-        for name, each in self._accounts.items():
-            if not each.is_closed and now - each.seen > max(self.lease_seconds, STALE_SECONDS + each.report.longest):
-                self._close(name)
+        self._close_silent(now)
         if account.has_died:  # its node came back after it was given up
             endpoints = dict.fromkeys(report.endpoints, EndpointGrant(slots=0, spacing=0.0))
             return Grant(endpoints=endpoints, lent=account.lent, spent=None, interval=MAX_INTERVAL)
@@ -189,7 +189,23 @@ class RateBroker:
             for role, used in account.report.usage.items():
                 usage[role] = usage.get(role, Usage()) + used
         quarantined = sum(account.report.quarantined for account in self._accounts.values())
-        return Totals(usage=usage, quarantined=quarantined, warnings=tuple(self._warnings)[heard:])
+        return Totals(
+            usage=usage,
+            quarantined=quarantined,
+            in_flight=self._in_flight(),
+            warnings=tuple(self._warnings)[heard:],
+        )
+
+    def _in_flight(self) -> int:
+        self._close_silent(self._clock())
+        living = (account for account in self._accounts.values() if not account.is_closed)
+        return sum(endpoint.busy for account in living for endpoint in account.report.endpoints.values())
+
+    def _close_silent(self, now: float) -> None:
+        """Closes the accounts of clients that can have nothing in flight any more."""
+        for name, each in self._accounts.items():
+            if not each.is_closed and now - each.seen > max(self.lease_seconds, STALE_SECONDS + each.report.longest):
+                self._close(name)
 
     def _close(self, incarnation: str) -> None:
         self._accounts[incarnation].is_closed = True

@@ -6,6 +6,7 @@ import secrets
 import warnings
 from collections.abc import AsyncIterator, Iterable
 from contextlib import aclosing, suppress
+from functools import partial
 from itertools import count
 from typing import Any, TypeVar
 
@@ -31,8 +32,11 @@ USAGE_INTERVAL = 0.3
 """Seconds between two readings of what all workers have used."""
 SILENCE_TIMEOUT = 60.0
 """Seconds after which a coordinator that has answered before and does so no more is given up."""
-SETTLE_TIMEOUT = 4.0
-"""Seconds that workers have at the end of a run to keep the replies that are still on their way."""
+SETTLE_TIMEOUT = 6.0
+"""Seconds that workers have at the end of a run to report; those with calls in flight are waited for.
+
+Longer than the command waits for anything after Ctrl-C, so that nobody is told of a wait that is over.
+"""
 
 
 class RayRunner:
@@ -82,11 +86,9 @@ class RayRunner:
                 return loads(JOBS[kind].result, content)  # type: ignore[no-any-return]
             raise RuntimeError(content) if status == BROKEN else error_of(content)
 
-        async def settle() -> None:
-            with suppress(RayError, TimeoutError):
-                await asyncio.wait_for(pool.settle(), SETTLE_TIMEOUT)
-
-        outcomes: Any = over_conversations(work, conversations, open_at_once=open_at_once, settle=settle)
+        outcomes: Any = over_conversations(
+            work, conversations, open_at_once=open_at_once, settle=partial(self._settle, pool)
+        )
         try:
             async with aclosing(outcomes):
                 async for outcome in outcomes:
@@ -96,6 +98,32 @@ class RayRunner:
             await asyncio.wait({supervision})  # until the workers are killed
             with suppress(RayError, TimeoutError):
                 await asyncio.wait_for(self._update_usage(), SETTLE_TIMEOUT)
+
+    async def _settle(self, pool: WorkerPool) -> None:
+        """Waits for the replies that are still on their way, as long as one can come: they are paid for."""
+        settling = asyncio.create_task(pool.settle())
+        is_told = False
+        try:
+            await asyncio.wait({settling}, timeout=SETTLE_TIMEOUT)
+            while not settling.done() and (in_flight := await self._in_flight()):
+                if not is_told:
+                    warnings.warn(
+                        f"Waiting for the replies to {in_flight} calls, which are paid for, to keep them. Ctrl-C ends "
+                        "the run without them.",
+                        stacklevel=2,
+                    )
+                is_told = True
+                await asyncio.wait({settling}, timeout=USAGE_INTERVAL)
+        finally:
+            settling.cancel()
+
+    async def _in_flight(self) -> int:
+        """Calls of all workers; 0 if the coordinator is gone."""
+        try:
+            totals = await asyncio.wait_for(self._totals(), SETTLE_TIMEOUT)
+        except (RayError, TimeoutError):
+            return 0
+        return totals.in_flight
 
     def _pool(self, job: Any, at_once: int) -> WorkerPool:
         setup = WorkerSetup(
@@ -130,12 +158,15 @@ class RayRunner:
 
     async def _update_usage(self) -> None:
         """Lets the engine show what all workers have used and could not read, and says what they warn of."""
-        totals: Totals = loads(Totals, await self._coordinator.totals.remote(self._secret, self._heard))
+        totals = await self._totals()
         self._engine.ledger.roles = {CallRole(role): used for role, used in totals.usage.items()}
         self._engine.cache.quarantined = totals.quarantined
         self._heard += len(totals.warnings)
         for text in totals.warnings:
             warnings.warn(text, stacklevel=2)
+
+    async def _totals(self) -> Totals:
+        return loads(Totals, await self._coordinator.totals.remote(self._secret, self._heard))  # type: ignore[no-any-return]
 
 
 def _explained(error: Exception) -> Exception:

@@ -171,6 +171,20 @@ def test_the_slots_of_a_silent_client_come_back_later_if_its_model_has_a_longer_
     assert slots(broker, "alive", waiting=50) == 10
 
 
+def test_calls_are_in_flight_until_they_end_or_cannot_be_any_more():
+    clock = Clock()
+    broker = warmed(10, clock)
+    for client, calls in (("alive", 2), ("silent", 3), ("dead", 4)):
+        broker.report(client, busy(busy=calls))
+    broker.died("dead")
+    assert broker.totals().in_flight == 5
+    clock.now += broker.lease_seconds
+    broker.report("alive", busy(busy=1))
+    assert broker.totals().in_flight == 4
+    clock.now += 1
+    assert broker.totals().in_flight == 1
+
+
 def test_the_slots_of_a_process_that_died_come_back_at_once():
     broker = warmed(10)
     assert slots(broker, "dead", waiting=50) == 10

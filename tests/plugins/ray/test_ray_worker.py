@@ -5,6 +5,7 @@ import json
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import chain, repeat
 from types import SimpleNamespace
 
 import pytest
@@ -62,17 +63,44 @@ def worker_of(
     return Worker(dumps(setup), SimpleNamespace(report=SimpleNamespace(remote=report)), SECRET, "worker-1")
 
 
+def runner_of(monkeypatch, coordinator: SimpleNamespace, *, cache: str = "", is_own: bool = False) -> RayRunner:
+    ray = SimpleNamespace(remote=lambda **_: lambda _: SimpleNamespace(remote=lambda *_: coordinator))
+    monkeypatch.setattr("collab_ray.runner.ray", ray)
+    return RayRunner(Engine(), SimpleNamespace(node="a node", cache=cache, is_own=is_own))
+
+
+@pytest.mark.parametrize("in_flight", [[3, 2, 1], [0]])
+def test_a_run_that_ends_waits_for_replies_as_long_as_they_can_come_and_says_so_once(in_flight, monkeypatch):
+    said, all_came = chain(in_flight, repeat(in_flight[-1])), asyncio.Event()
+
+    async def totals(*_: object) -> str:
+        calls = next(said)
+        if calls == 1:
+            all_came.set()
+        return dumps(Totals(usage={}, quarantined=0, in_flight=calls, warnings=()))
+
+    async def settle() -> None:
+        await all_came.wait()
+        settled.append(True)
+
+    settled: list[bool] = []
+    runner = runner_of(monkeypatch, SimpleNamespace(totals=SimpleNamespace(remote=totals)))
+    monkeypatch.setattr("collab_ray.runner.SETTLE_TIMEOUT", 0.05)
+    monkeypatch.setattr("collab_ray.runner.USAGE_INTERVAL", 0.01)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        asyncio.run(runner._settle(SimpleNamespace(settle=settle)))
+    assert settled == [True] * (in_flight != [0])
+    assert ["replies to 3 calls" in str(each.message) for each in told] == settled
+
+
 @pytest.mark.parametrize("is_own", [True, False])
 def test_a_cluster_is_not_sent_the_password_of_the_cache(is_own, monkeypatch):
     """Workers of a Ray of our own are: it is on this machine, and ends with the command."""
     sent = []
-    coordinator = SimpleNamespace(remote=lambda *_: None)
-    ray = SimpleNamespace(remote=lambda **_: lambda _: coordinator)
-    monkeypatch.setattr("collab_ray.runner.ray", ray)
     monkeypatch.setattr("collab_ray.runner.WorkerPool", lambda setup, *_, **__: sent.append(setup))
     address = "redis://me:PASSWORD@cache.example:6379/0"
-    cluster = SimpleNamespace(node="a node", cache=address, is_own=is_own)
-    RayRunner(Engine(), cluster)._pool(ScoreJob(spec=SPEC), 1)
+    runner_of(monkeypatch, SimpleNamespace(), cache=address, is_own=is_own)._pool(ScoreJob(spec=SPEC), 1)
     assert ("PASSWORD" in sent[0]) is is_own
     assert "cache.example:6379/0" in sent[0]
 
