@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Kind",
     "code_hash",
+    "extensions",
     "function_code",
     "import_named",
     "load",
@@ -116,6 +117,15 @@ def _registered(kind: Kind) -> "Mapping[str, EntryPoint]":
     from importlib.metadata import entry_points
 
     return {point.name: point for point in entry_points(group=f"collab_sdk.{kind}")}
+
+
+@cache
+def extensions() -> frozenset[str]:
+    """The packages of all that is registered, this project's own among them; none of it is loaded."""
+    from importlib.metadata import entry_points
+
+    groups = {f"collab_sdk.{kind}" for kind in WORDS}
+    return frozenset(point.module.partition(".")[0] for point in entry_points() if point.group in groups)
 
 
 @contextmanager

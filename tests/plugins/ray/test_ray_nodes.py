@@ -43,9 +43,11 @@ def test_a_node_like_the_command_is_fit(tmp_path):
         ({"code": "0" * 64}, "has other code or prompts than the command's: install the same on every node."),
         ({"key": "0" * 16}, "its COLLAB_CACHE_HMAC_KEY is not the command's: set the same wherever the cache is used."),
         ({"directory": None}, "there is not the command's: give a cache that all nodes can share, such as --cache"),
+        ({"loaded": {"collab_ray.node": "0"}}, "it has another module collab_ray.node than the command: install the"),
+        ({"packages": {"tiktoken": "0.0.1"}}, "it has tiktoken 0.0.1, and the command "),
         ({"modules": {"bots": "0"}}, "it has another module bots than the command: install the same on every node."),
     ],
-    ids=["version", "prompts", "key", "disk", "bot"],
+    ids=["version", "prompts", "key", "disk", "plugin", "package", "bot"],
 )
 def test_a_node_that_is_another_is_told_apart(claim, said, tmp_path):
     why = refusal(str(tmp_path), **claim)
@@ -77,6 +79,27 @@ def test_an_endpoint_variable_of_one_node_is_named(tmp_path, monkeypatch):
     monkeypatch.setenv("OPENAI_BASE_URL", "http://elsewhere.example/v1")
     why = why_unfit(claims_of(SPEC, str(tmp_path)), command, str(tmp_path))
     assert why.startswith("models.assistant.api_base is 'http://elsewhere.example/v1', not None. Set the variables")
+
+
+@pytest.mark.parametrize("installed", ["site-packages", "beside"])
+def test_all_that_is_loaded_of_a_bots_package_is_compared(installed, tmp_path, monkeypatch):
+    folder = tmp_path / installed
+    (folder / "market").mkdir(parents=True)
+    (folder / "market" / "__init__.py").write_text("")
+    (folder / "market" / "bots.py").write_text("from market.prices import price\ndef bot(messages): return price\n")
+    prices = folder / "market" / "prices.py"
+    prices.write_text("price = '1'\n")
+    monkeypatch.syspath_prepend(folder)
+    with_bot = replace(SPEC, assistants=(ModelSpec(name="py:market.bots:bot"),))
+    try:
+        command = claims_of(with_bot, str(tmp_path))
+        assert why_unfit(claims_of(with_bot, str(tmp_path)), command, str(tmp_path)) is None
+        prices.write_text("price = '2'\n")
+        why = why_unfit(claims_of(with_bot, str(tmp_path)), command, str(tmp_path))
+    finally:
+        for name in ("market", "market.bots", "market.prices"):
+            sys.modules.pop(name, None)
+    assert why == "it has another module market.prices than the command: install the same on every node."
 
 
 def test_another_key_is_seen_and_neither_shown(monkeypatch):

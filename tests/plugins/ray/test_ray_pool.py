@@ -20,7 +20,9 @@ from collab_sdk.errors import CacheError, CollabError, RunnerError
 READY = {"node": "a node", "host": "a host", "error": None, "is_unfit": False}
 AWAY = READY | {"error": ["CacheError", "The cache does not answer."]}
 FULL = RuntimeEnvSetupError("The disk is full.")
-NO_PACKAGE = RayTaskError("open", "", RuntimeError("No module named 'collab_ray'"), "a process", 1, "127.0.0.1")
+NO_PACKAGE = RayTaskError(
+    "open", "…\nNo module named 'collab_ray'", RuntimeError("failed to import"), "a process", 1, "127.0.0.1"
+)
 UNFIT = READY | {"error": ["RunnerError", "Another version."], "is_unfit": True}
 DEAF = READY | {}
 NEVER = None

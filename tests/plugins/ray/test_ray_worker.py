@@ -142,7 +142,7 @@ def test_what_a_worker_warns_of_and_cannot_read_reaches_the_command(tmp_path):
         damaged = [key for key, _ in place.open().rows()]
         for key in damaged:
             place.write(key, b"junk")
-        assert asyncio.run(scored()).quarantined == len(damaged)
+        assert asyncio.run(scored()).quarantined >= len(damaged) > 1
     place.close()
 
 
