@@ -122,10 +122,11 @@ def _registered(kind: Kind) -> "Mapping[str, EntryPoint]":
 @cache
 def extensions() -> frozenset[str]:
     """The packages of all that is registered, this project's own among them; none of it is loaded."""
-    from importlib.metadata import entry_points
+    from importlib.metadata import distributions
 
     groups = {f"collab_sdk.{kind}" for kind in WORDS}
-    return frozenset(point.module.partition(".")[0] for point in entry_points() if point.group in groups)
+    points = (point for installed in distributions() for point in installed.entry_points if point.group in groups)
+    return frozenset(point.module.partition(".")[0] for point in points)
 
 
 @contextmanager
