@@ -16,6 +16,7 @@ from collab_sdk.engine import Usage
 from collab_sdk.errors import BudgetError
 from collab_sdk.models import CallRole
 from collab_sdk.spec import Limits
+from collab_sdk.values import dumps, loads
 
 CONCURRENCY, MAX_CALLS, MAX_USD, TIMEOUT = 8, 60, 8.0, 30.0
 PRICE = 0.25
@@ -69,7 +70,7 @@ class Worker:
             task.cancel()
 
     async def _send(self, report: Report) -> Grant:
-        self.sent, self._answer = report, self._loop.create_future()
+        self.sent, self._answer = loads(Report, dumps(report)), self._loop.create_future()
         return await self._answer
 
     async def call(self) -> None:
