@@ -9,14 +9,13 @@ import sys
 import sysconfig
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from difflib import get_close_matches
 from functools import cache, partial
 from pathlib import Path
 from tokenize import TokenError
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal
 
-from collab_sdk.errors import MissingExtraError, UnknownNameError, UsageError
+from collab_sdk.errors import MissingExtraError, UnknownNameError, UsageError, closest, did_you_mean
 from collab_sdk.secrets import one_line
 
 if TYPE_CHECKING:
@@ -53,6 +52,8 @@ EXTRAS = {
 OURS = {"sdk", "cli", "anthropic", "langchain", "litellm", "openai", "order_desk", "postgres", "ray", "redis", "trl"}
 NOT_THE_BOT = {"__main__", *(f"collab_{name}" for name in OURS)}
 """Modules that may lie beside a bot and be loaded or not, without being part of it."""
+TEST = re.compile(r"(.*\.)?(conftest|test_[^.]*|[^.]*_test)|tests?(\..*)?")
+"""Modules that a test runner loads beside a bot, which is the same without them."""
 ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 """Of an object, in its repr: another one in every process."""
 INSTALLED = {"site-packages", "dist-packages", ".venv"}
@@ -156,10 +157,12 @@ def import_named(spec: str) -> tuple[Any, str]:
         found = getattr(module, attribute)
     except (Exception, SystemExit) as error:  # a module may raise anything
         known = vars(sys.modules[module_name]) if module_name in sys.modules else ()
-        close = get_close_matches(attribute, known, n=1)
-        meant = f" Did you mean py:{module_name}:{close[0]}?" if close and close[0] != attribute else ""
+        close = closest(attribute, known)
+        hint = did_you_mean(None if close is None else f"py:{module_name}:{close}")
+        if isinstance(error, ModuleNotFoundError) and error.name == module_name.partition(".")[0]:
+            hint = f" Run the command in the folder of {error.name}, or add that folder to PYTHONPATH."
         raise UsageError(
-            f"{spec!r} cannot be imported: {type(error).__name__}: {one_line(str(error))}.{meant}"
+            f"{spec!r} cannot be imported: {type(error).__name__}: {one_line(str(error))}.{hint}"
         ) from error
     return found, f"{spec}@{code_hash(module)}"
 
@@ -215,7 +218,10 @@ def _code_files(module: ModuleType) -> dict[str, Path]:
     own = Path(module.__file__).resolve()
     top = sys.modules.get(module.__name__.partition(".")[0], module)
     folder = Path(next(iter(top.__path__))).resolve() if hasattr(top, "__path__") else own.parent
-    files = {module.__name__: own, **loaded_from(folder)}
+    beside = loaded_from(folder)
+    if not TEST.fullmatch(module.__name__):
+        beside = {name: file for name, file in beside.items() if not TEST.fullmatch(name)}
+    files = {module.__name__: own, **beside}
     return {name: file for name, file in files.items() if file.is_file()}
 
 
