@@ -104,10 +104,12 @@ class Worker:
     def _hear_warnings(self) -> None:
         """From now on the command says what is warned of here."""
 
-        def tell(message: Warning | str, *_: Any, **__: Any) -> None:
-            self._client.warn(str(message))
+        def tell(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
+            if issubclass(category, UserWarning):  # others are for who writes the program
+                self._client.warn(str(message))
 
         warnings.simplefilter("default", UserWarning)
+        warnings.filterwarnings("ignore", module=r"ray\b")
         warnings.showwarning = tell
 
     async def work(self, order: int, conversation: str) -> str:
@@ -122,7 +124,7 @@ class Worker:
 
         Raises what ends the reports to the coordinator, for nothing can be called without them.
         """
-        await self._reporting
+        await asyncio.shield(self._reporting)  # whoever no longer waits here does not end the reports
 
     async def settle(self) -> None:
         """Ends what is running, keeps the replies that are still on their way, and reports them."""
