@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Kind",
     "code_hash",
+    "extensions",
     "function_code",
     "import_named",
     "load",
@@ -117,6 +118,16 @@ def _registered(kind: Kind) -> "Mapping[str, EntryPoint]":
     from importlib.metadata import entry_points
 
     return {point.name: point for point in entry_points(group=f"collab_sdk.{kind}")}
+
+
+@cache
+def extensions() -> frozenset[str]:
+    """The packages of all that is registered, this project's own among them; none of it is loaded."""
+    from importlib.metadata import distributions
+
+    groups = {f"collab_sdk.{kind}" for kind in WORDS}
+    points = (point for installed in distributions() for point in installed.entry_points if point.group in groups)
+    return frozenset(point.module.partition(".")[0] for point in points)
 
 
 @contextmanager
