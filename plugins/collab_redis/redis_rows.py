@@ -8,6 +8,7 @@ from collab_redis import scripts
 from collab_redis.redis_errors import LEAST_RIGHTS, check_eviction, explained, load_redis
 from collab_redis.replicas import WAIT_MS, Replicas
 from collab_sdk.cache import LARGEST
+from collab_sdk.errors import CacheError
 from collab_sdk.secrets import Address
 
 REPLIES, QUARANTINE, LEASE = "collab:replies:v1", "collab:quarantine:v1", "collab:lease:v1:"
@@ -21,14 +22,18 @@ LOOK_EVERY = 30.0
 
 
 class RedisRows:
-    """`client` is a redis.Redis of one connection; `syncs`: WAITAOF can tell when a write is on the server's disk."""
+    """`client` is a redis.Redis of one connection, to the server that calls itself `run_id` until it restarts.
+
+    `syncs`: WAITAOF can tell when a write is on the server's disk.
+    """
 
     def __init__(
-        self, client: Any, address: Address, *, syncs: bool, replicas: Replicas, warnings: Sequence[str]
+        self, client: Any, address: Address, *, run_id: str, syncs: bool, replicas: Replicas, warnings: Sequence[str]
     ) -> None:
         self.warnings = warnings
         self._client = client
         self._address = address
+        self._run_id = run_id
         self._syncs = syncs
         self._replicas = replicas
         self._look_at = time.monotonic() + LOOK_EVERY
@@ -100,16 +105,22 @@ class RedisRows:
         self._run("UNLOCK", [LEASE + key for key in keys], [owner])
 
     def scan(self, after: str) -> tuple[list[str], str]:
+        run_id, _, begin = after.rpartition(":")
         if not after:
             self._scanned.clear()
-        cursor, found = self._run("SCAN", [REPLIES], [after or "0", PAGE])
+        elif run_id != self._run_id:  # a cursor means something to that one alone, and here it would skip rows
+            raise CacheError(
+                f"The cache at {self._address.shown} was restarted, or another server has taken its place, while its "
+                "rows were gone through: some are left. Run the same again."
+            )
+        cursor, found = self._run("SCAN", [REPLIES], [begin or "0", PAGE])
         keys = [key.decode("utf-8", "replace") for key in found]
         fresh = [key for key in dict.fromkeys(keys) if hash(key) not in self._scanned]
         self._scanned |= {hash(key) for key in fresh}
         if cursor == b"0":
             self._scanned.clear()
             return fresh, ""
-        return fresh, cursor.decode()
+        return fresh, f"{self._run_id}:{cursor.decode()}"
 
     def replace(self, rows: Mapping[str, tuple[bytes, bytes]]) -> None:
         triples = [part for key, (old, new) in rows.items() for part in (key, old, new)]
