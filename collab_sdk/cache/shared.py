@@ -181,18 +181,19 @@ class SharedCache:
         """Take and give up leases; which of the claims hold theirs now."""
         if self._holder != os.getpid():  # what was held is the parent's
             self._held, self._holder = {}, os.getpid()
+        over = {claim for claim, taking in claims if not taking}
+        given = [claim.key for claim in over if self._held.get(claim.key) is claim]
+        for key in given:  # before anything is asked, which may fail: nobody would give them up again
+            del self._held[key]
+        if given:
+            self._leasing.ask(lambda rows: rows.unlock(given, self._owner))
         wanted: dict[str, _Claim] = {}
         for claim, taking in claims:
-            if taking and claim.key not in self._held:
+            if taking and claim not in over and claim.key not in self._held:
                 wanted.setdefault(claim.key, claim)
         if wanted:
             granted = self._leasing.ask(lambda rows: rows.lock(list(wanted), self._owner))
             self._held |= {claim.key: claim for claim, got in zip(wanted.values(), granted, strict=True) if got}
-        given = [claim.key for claim, taking in claims if not taking and self._held.get(claim.key) is claim]
-        for key in given:
-            del self._held[key]
-        if given:
-            self._leasing.ask(lambda rows: rows.unlock(given, self._owner))
         if self._held and time.monotonic() >= self._keep_at:
             self._leasing.ask(self._keep)
             self._keep_at = time.monotonic() + KEEP_EVERY

@@ -3,7 +3,8 @@
 import asyncio
 import hashlib
 import sqlite3
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -94,6 +95,75 @@ class DiskPlace(Place):
 
     def sealed(self, key: str, value: bytes) -> bytes:
         return _digest(value) + compress(value)
+
+
+class MemoryServer:
+    """A server in this process, and its only connection, which any number of openers may share."""
+
+    where = "memory://here"
+    warnings: Sequence[str] = ()
+
+    def __init__(self) -> None:
+        self.rows: dict[str, bytes] = {}
+        self.aside: dict[str, bytes] = {}
+        self.leases: dict[str, str] = {}
+        self.checks: list[str] = []
+
+    def connect(self) -> "MemoryServer":
+        return self
+
+    def time(self) -> float:
+        return time.time()
+
+    def keys(self, mine: Sequence[str]) -> list[str]:
+        if set(self.checks) <= set(mine):
+            self.checks = [*dict.fromkeys([*self.checks, *mine[:1]])]
+        return self.checks
+
+    def read(self, keys: Sequence[str]) -> list[bytes | None]:
+        return [self.rows.get(key) for key in keys]
+
+    def add(self, rows: Mapping[str, bytes]) -> list[bytes | None]:
+        there = self.read(list(rows))
+        self.rows = {**rows, **self.rows}
+        return there
+
+    def lock(self, keys: Sequence[str], owner: str) -> list[bool]:
+        return [self.leases.setdefault(key, owner) == owner for key in keys]
+
+    def keep(self, keys: Sequence[str], owner: str) -> None:
+        self.lock(keys, owner)
+
+    def unlock(self, keys: Sequence[str], owner: str) -> None:
+        for key in keys:
+            if self.leases.get(key) == owner:
+                del self.leases[key]
+
+    def set_keys(self, mine: Sequence[str]) -> None:
+        self.checks = list(mine)
+
+    def quarantine(self, rows: Mapping[str, bytes]) -> None:
+        self.aside |= rows
+        self.delete(rows)
+
+    def quarantined(self) -> int:
+        return len(self.aside)
+
+    def clear_quarantine(self) -> int:
+        aside, self.aside = self.aside, {}
+        return len(aside)
+
+    def scan(self, after: str) -> tuple[list[str], str]:
+        return list(self.rows), ""
+
+    def replace(self, rows: Mapping[str, tuple[bytes, bytes]]) -> None:
+        self.rows |= {key: new for key, (old, new) in rows.items() if self.rows.get(key) == old}
+
+    def delete(self, rows: Mapping[str, bytes]) -> None:
+        self.rows = {key: row for key, row in self.rows.items() if rows.get(key) != row}
+
+    def close(self) -> None:
+        pass
 
 
 SERVED = [pytest.param(kind, marks=pytest.mark.server) for kind in ("redis", "postgres")]
