@@ -12,7 +12,7 @@ from collab_sdk.errors import CacheError
 from collab_sdk.secrets import Address
 
 REPLIES, QUARANTINE, LEASE = "collab:replies:v1", "collab:quarantine:v1", "collab:lease:v1:"
-KEYS = "collab:keys:v1"
+KEYS, WAITED = "collab:keys:v1", "collab:waited:v1"
 LEASE_MS = 10_000
 """After which the lease of a killed process is free."""
 PAGE = 500
@@ -59,11 +59,22 @@ class RedisRows:
 
     def add(self, rows: Mapping[str, bytes]) -> list[bytes | None]:
         there: list[bytes | None] = self._run("ADD", [REPLIES], [LARGEST + 1, *_flat(rows)])
+        self._make_durable(has_written=None in there)
+        self._check_eviction()
+        return there
+
+    def _make_durable(self, *, has_written: bool) -> None:
+        """Wait until what is at the server by now is on its disk and at a replica, where it can tell.
+
+        It waits for the last write of this connection. Without one, from Redis 7.2 on, it does not wait at all; but
+        the rows that are there already may have been written a moment ago, or by a try whose waiting failed.
+        """
+        if not has_written:
+            with explained(self._address):
+                self._client.set(WAITED, "")
         if self._syncs:
             self._sync()
         self._reach_replicas()
-        self._check_eviction()
-        return there
 
     def _sync(self) -> None:
         with explained(self._address):
@@ -125,6 +136,7 @@ class RedisRows:
     def replace(self, rows: Mapping[str, tuple[bytes, bytes]]) -> None:
         triples = [part for key, (old, new) in rows.items() for part in (key, old, new)]
         self._run("REPLACE", [REPLIES], [LARGEST + 1, *triples])
+        self._make_durable(has_written=False)  # perhaps: whoever asks again finds them replaced
 
     def delete(self, rows: Mapping[str, bytes]) -> None:
         self._run("DELETE", [REPLIES], [LARGEST + 1, *_flat(rows)])

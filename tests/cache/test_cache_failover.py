@@ -136,6 +136,19 @@ def test_replicas_that_take_no_writes_are_said_once_and_then_not_waited_for(monk
         cache.close()
 
 
+def test_what_no_replica_takes_is_not_acknowledged_at_a_second_try(monkeypatch):
+    monkeypatch.setattr("collab_redis.replicas.WAIT_MS", 10)
+    with replicated() as (primary, replica):
+        cache = shared(primary.url, patience=1.0)
+        put(cache, KEY, "1")
+        replica.pause()
+        with pytest.raises(CacheError, match=r"take no writes\. It was tried again|has not answered for"):
+            put(cache, key_of("alone"), "2")
+        replica.resume()
+        assert put(cache, key_of("alone"), "3") == "2"
+        cache.close()
+
+
 @pytest.fixture
 def paged(monkeypatch):
     """80 rows in a Redis of its own, more than one page."""
