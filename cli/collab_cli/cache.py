@@ -14,7 +14,7 @@ from collab_cli.paths import ReadPath
 from collab_cli.setup import open_chosen_cache
 from collab_cli.terminal import note
 from collab_cli.units import size
-from collab_sdk.cache import Contents, KeptCache, SharedCache, copy_cache, is_directory, open_cache
+from collab_sdk.cache import LARGEST, Contents, KeptCache, SharedCache, copy_cache, is_directory, open_cache
 from collab_sdk.errors import InputError, UsageError
 
 SECONDS_A_DAY = 86_400
@@ -106,7 +106,7 @@ def copy(source: str, target: str) -> None:
     """Copy the replies of one cache into another.
 
     FROM and TO are directories or URLs. What TO has already stays as it is; started again, a copy goes on. What
-    cannot be read is not copied.
+    cannot be read, or is larger than TO may hold, is not copied.
 
     \b
       collab cache copy ~/.cache/collab redis://cache.example:6379/0
@@ -114,10 +114,18 @@ def copy(source: str, target: str) -> None:
     if is_directory(source) and not Path(source).is_dir():
         raise InputError("there is no cache", where=source)
     with closing(open_cache(source)) as replies, closing(open_cache(target)) as copies:
-        read, added, unreadable = copy_cache(replies, copies)
-        click.echo(f"Copied {added:,} of {_replies(read)} from {replies.stats().where} to {copies.stats().where}.")
-        if unreadable:
-            note(f"{_replies(unreadable)} could not be read, and stay where they are: `collab cache stats` says why.")
+        copied = copy_cache(replies, copies)
+        click.echo(f"Copied {copied.added:,} of {_replies(copied.read)} from {replies.where} to {copies.where}.")
+        if copied.unreadable:
+            count = _replies(copied.unreadable)
+            note(f"{count} could not be read, and stay where they are: `collab cache stats` says why.")
+        if copied.too_large:
+            key, size_there = max(copied.too_large.items(), key=lambda item: item[1])
+            note(
+                f"{_replies(len(copied.too_large))} not copied: {copies.where} holds none of more than "
+                f"{size(LARGEST)}, and the largest, {key[:12]}…, has {size(size_there)}. They stay where they are."
+            )
+        if copied.unreadable or copied.too_large:
             raise click.exceptions.Exit(ExitCode.SOME_FAILED)
 
 

@@ -17,7 +17,7 @@ from diskcache.core import MODE_RAW
 
 from collab_sdk.cache.base import UNREADABLE
 from collab_sdk.cache.batching import BatchThread
-from collab_sdk.cache.contents import CacheStats, Contents, Unreadable, Walk
+from collab_sdk.cache.contents import Added, CacheStats, Contents, Unreadable, Walk
 from collab_sdk.cache.lease import FileLeases
 from collab_sdk.cache.record import (
     HostileRowError,
@@ -51,6 +51,7 @@ class DiskCache:
     def __init__(self, directory: str | os.PathLike[str], *, clock: Callable[[], float] = time.time) -> None:
         """Raises CacheError if the directory cannot be used."""
         self.directory = Path(directory).expanduser()
+        self.where = str(self.directory)
         self.quarantined = 0
         self._clock = clock
         try:
@@ -138,7 +139,7 @@ class DiskCache:
         return CacheError(f"The cache at {self.directory} cannot be {done}: {reason(error)}.{advice}")
 
     def stats(self) -> CacheStats:
-        return CacheStats(where=str(self.directory), records=len(self._rows), bytes=self._rows.volume())
+        return CacheStats(where=self.where, records=len(self._rows), bytes=self._rows.volume())
 
     def inspect(self) -> Contents:
         return self.clear(dry_run=True)
@@ -147,8 +148,8 @@ class DiskCache:
         for page in self._pages():
             yield from self._patiently(partial(self._found, page), done="read").items()
 
-    def add(self, rows: Mapping[str, Row]) -> int:
-        return self._commit(list(rows.items())).count(None)
+    def add(self, rows: Mapping[str, Row]) -> Added:
+        return Added(rows=self._commit(list(rows.items())).count(None))
 
     def now(self) -> float:
         return self._clock()

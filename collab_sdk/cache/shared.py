@@ -16,7 +16,7 @@ from collab_sdk.cache.backend import LARGEST, CacheServer, SharedRows
 from collab_sdk.cache.base import UNREADABLE
 from collab_sdk.cache.batching import BatchThread
 from collab_sdk.cache.connection import Connection
-from collab_sdk.cache.contents import CacheStats, Contents, Unreadable
+from collab_sdk.cache.contents import Added, CacheStats, Contents, Unreadable
 from collab_sdk.cache.key_check import KeyCheck
 from collab_sdk.cache.lease import pauses
 from collab_sdk.cache.record import Row, reply_in, row_of, written_in
@@ -152,13 +152,12 @@ class SharedCache:
         firsts: dict[str, _Put] = {}
         for put in puts:
             firsts.setdefault(put.key, put)
-        kept = self._add({key: put.row for key, put in firsts.items()})
+        kept = self._add({key: self._signed(key, put.row) for key, put in firsts.items()})
         replies = {key: put.reply if (row := kept[key]) is None else reply_in(row) for key, put in firsts.items()}
         return [replies[put.key] for put in puts]
 
-    def _add(self, rows: Mapping[str, Row]) -> dict[str, Row | None]:
+    def _add(self, signed: Mapping[str, bytes]) -> dict[str, Row | None]:
         """What was there already by each key, readable; None where the row was added."""
-        signed = {key: self._signed(key, row) for key, row in rows.items()}
         kept: dict[str, Row | None] = {}
         for _ in range(TRIES):
             there = dict(zip(signed, self._writing.ask(partial(_add, signed)), strict=True))
@@ -236,8 +235,12 @@ class SharedCache:
     def rows(self) -> Iterator[tuple[str, Row | Unreadable]]:
         return self._upkeep.rows()
 
-    def add(self, rows: Mapping[str, Row]) -> int:
-        return list(self._add(rows).values()).count(None)
+    def add(self, rows: Mapping[str, Row]) -> Added:
+        signed = {key: self._signer.close(key, row) for key, row in rows.items()}
+        too_large = {key: len(row) for key, row in signed.items() if len(row) > LARGEST}
+        fitting = {key: row for key, row in signed.items() if key not in too_large}
+        kept = self._add(fitting) if fitting else {}
+        return Added(rows=list(kept.values()).count(None), too_large=too_large)
 
     def prune(
         self, older_than: float | None, *, now: float | None = None, unreadable: bool = False, dry_run: bool = False
