@@ -42,7 +42,7 @@ def stats(cache: str | None) -> None:
         found = replies.stats()
         click.echo(f"{found.where}: {_replies(found.records)}, {size(found.bytes)}")
         contents = replies.inspect()
-        _show_unreadable(contents, found.quarantined)
+        _show_unreadable(contents)
         if contents.foreign:
             note("Is COLLAB_CACHE_HMAC_KEY that of this cache?")
         if isinstance(replies, SharedCache) and (rights := replies.rights()):
@@ -68,18 +68,19 @@ def prune(older_than: float | None, unreadable: bool, dry_run: bool, yes: bool, 
         raise click.UsageError("Choose what to delete: --older-than or --unreadable.")
     age = None if older_than is None else older_than * SECONDS_A_DAY
     with _opened(cache) as replies:
-        stored, now = replies.stats(), replies.now()
+        now = replies.now()
         found = replies.prune(age, now=now, unreadable=unreadable, dry_run=True)
         what = _replies(found.matching)
         if unreadable:
             what += f", {found.unreadable:,} unreadable and {found.aside:,} moved aside"
         else:
-            _show_unreadable(found, stored.quarantined)
+            _show_unreadable(found)
         nothing = not (found.matching or (unreadable and (found.unreadable or found.aside)))
-        if _is_agreed(what, stored.where, nothing=nothing, dry_run=dry_run, yes=yes):
+        if _is_agreed(what, replies.where, nothing=nothing, dry_run=dry_run, yes=yes):
             deleted = replies.prune(age, now=now, unreadable=unreadable)
             count = deleted.matching + (deleted.unreadable + deleted.aside if unreadable else 0)
-            click.echo(f"Deleted {_replies(count)} from {stored.where}; {replies.stats().records:,} are left.")
+            left = deleted.others + (0 if unreadable else deleted.unreadable)
+            click.echo(f"Deleted {_replies(count)} from {replies.where}; {left:,} are left.")
 
 
 @cache.command()
@@ -92,11 +93,11 @@ def clear(dry_run: bool, yes: bool, cache: str | None) -> None:
     Others are kept, since they may be good under another key.
     """
     with _opened(cache) as replies:
-        stored, found = replies.stats(), replies.inspect()
-        _show_unreadable(found, stored.quarantined)
+        found = replies.inspect()
+        _show_unreadable(found)
         what = _replies(found.matching)
-        if _is_agreed(what, stored.where, nothing=not found.matching, dry_run=dry_run, yes=yes):
-            click.echo(f"Deleted {_replies(replies.clear().matching)} from {stored.where}.")
+        if _is_agreed(what, replies.where, nothing=not found.matching, dry_run=dry_run, yes=yes):
+            click.echo(f"Deleted {_replies(replies.clear().matching)} from {replies.where}.")
 
 
 @cache.command()
@@ -144,11 +145,11 @@ def reseal(dry_run: bool, cache: str | None) -> None:
     """
     with _opened(cache) as replies:
         if not isinstance(replies, SharedCache):
-            raise UsageError(f"{replies.stats().where} is a directory, whose replies no key signs.")
-        found, where = replies.reseal(dry_run=dry_run), replies.where
-        _show_unreadable(found, replies.stats().quarantined)
-        done = "Would sign" if dry_run else "Signed"
-        click.echo(f"{done} {_replies(found.matching)} anew at {where}; {found.others:,} were signed with this key.")
+            raise UsageError(f"{replies.where} is a directory, whose replies no key signs.")
+        found = replies.reseal(dry_run=dry_run)
+        _show_unreadable(found)
+        done = f"{'Would sign' if dry_run else 'Signed'} {_replies(found.matching)} anew"
+        click.echo(f"{done} at {replies.where}; {found.others:,} were signed with this key.")
 
 
 @contextmanager
@@ -157,12 +158,12 @@ def _opened(chosen: str | None) -> Iterator[KeptCache]:
         yield replies
 
 
-def _show_unreadable(found: Contents, quarantined: int) -> None:
+def _show_unreadable(found: Contents) -> None:
     """What is kept although it cannot be read, and why it cannot."""
     kinds = {
         "signed with another key": found.foreign,
         "damaged": found.damaged,
-        "moved aside earlier": quarantined,
+        "moved aside earlier": found.aside,
     }
     if told := ", ".join(f"{count:,} {kind}" for kind, count in kinds.items() if count):
         note(f"Unreadable, and kept: {told}. `collab cache prune --unreadable` deletes them.")

@@ -37,7 +37,7 @@ class Contents:
     """Signed with another key than this process has."""
     damaged: int = 0
     aside: int = 0
-    """Moved aside as unreadable earlier, if they were asked for."""
+    """Moved aside as unreadable earlier."""
 
     @property
     def readable(self) -> int:

@@ -248,10 +248,9 @@ class SharedCache:
         limit = -math.inf if older_than is None else (self.now() if now is None else now) - older_than
         also = tuple(Unreadable) if unreadable else ()
         contents = self._upkeep.walk(lambda row: written_in(row) < limit, also=also, delete=not dry_run)
-        if not unreadable:
+        if dry_run or not unreadable:
             return contents
-        aside = self._looking.ask(lambda rows: rows.quarantined() if dry_run else rows.clear_quarantine())
-        return replace(contents, aside=aside)
+        return replace(contents, aside=self._looking.ask(lambda rows: rows.clear_quarantine()))
 
     def forget(self, is_unwanted: Callable[[Row], bool]) -> Contents:
         return self._upkeep.walk(is_unwanted, also=[Unreadable.DAMAGED], delete=True)

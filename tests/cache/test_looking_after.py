@@ -1,4 +1,6 @@
-"""What `collab cache copy` does with rows that its target cannot hold."""
+"""What `collab cache copy`, `prune` and `reseal` say of what they did, whatever the server is."""
+
+from contextlib import closing
 
 import pytest
 from support.caches import HMAC_KEY, REQUEST, MemoryServer, get, key_of, put
@@ -46,3 +48,33 @@ def test_a_copy_names_what_is_too_large_and_ends_with_an_exit_code_of_its_own(so
     [line] = result.stderr.splitlines()
     assert line.startswith("2 replies not copied: memory://here holds none of more than ")
     assert f"and the largest, {LARGER[:12]}…, has " in line
+
+
+def test_a_big_table_is_gone_through_and_not_counted_besides(source, monkeypatch):
+    """On PostgreSQL to count one takes minutes; this server cannot tell its size at all."""
+    server = MemoryServer()
+    other, both = "f" * 64, f"{'f' * 64},{HMAC_KEY}"
+    with closing(SharedCache(server, Signer(HMAC_KEY), clock=lambda: 1.0)) as cache:
+        put(cache, key_of("old"), "paid long ago")
+    with closing(SharedCache(server, Signer(*both.split(",")))) as cache:
+        put(cache, key_of("new"), "paid just now")
+        put(cache, key_of("aside"), "1")
+        server.rows[key_of("aside")] = b"junk"
+        assert get(cache, key_of("aside")) is None
+        server.rows[key_of("cut")] = server.rows[key_of("new")][:-7]
+    monkeypatch.setattr("collab_redis.open_cache", lambda url, **options: SharedCache(server, Signer(*both.split(","))))
+    where = ["--cache", "redis://here"]
+    kept = "Unreadable, and kept: 1 damaged, 1 moved aside earlier."
+    signed = collab("cache", "reseal", *where)
+    assert signed.stdout == "Signed 1 reply anew at memory://here; 1 were signed with this key.\n"
+    assert kept in signed.stderr
+    assert server.checks == [*Signer(other).checks]
+    copied = collab("cache", "copy", source.where, "redis://here")
+    assert copied.stdout == f"Copied 1 of 3 replies from {source.where} to memory://here.\n"
+    pruned = collab("cache", "prune", "--older-than", "10000", "--yes", *where)  # the copied one, which is of 1970, too
+    assert pruned.stdout == "Deleted 2 replies from memory://here; 2 are left.\n"
+    assert kept in pruned.stderr
+    rest = collab("cache", "prune", "--unreadable", "--yes", *where)
+    assert rest.stdout == "Deleted 2 replies from memory://here; 1 are left.\n"
+    assert set(server.rows) == {key_of("new")}
+    assert server.aside == {}
