@@ -313,6 +313,23 @@ def test_a_budget_that_is_spent_before_all_are_heard_ends_the_run_without_a_vote
         asyncio.run(Engine(limits=Limits(max_calls=1)).call(model_at(one, two), ask(1)))
 
 
+@pytest.mark.filterwarnings("ignore:.*(is left out|taken for)")
+def test_what_was_paid_for_before_a_budget_was_spent_on_the_vote_is_not_paid_for_again(tmp_path):
+    def engine() -> Engine:
+        return Engine(cache=tmp_path, limits=Limits(max_calls=1))
+
+    with server(says("y")) as one, server(says("z")) as two:
+        with pytest.raises(BudgetError), engine() as first:
+            asyncio.run(first.call(model_at(one, two), ask(1)))
+        with engine() as second:
+            reply = asyncio.run(second.call(model_at(one, two), ask(1)))
+        with engine() as third:
+            again = asyncio.run(third.call(model_at(one, two), ask(1)))
+        assert [one.count, two.count] == [1, 1]
+        assert (second.ledger.total.calls, third.ledger.total.calls) == (1, 0)
+    assert again.content == reply.content == "from another model"
+
+
 @pytest.mark.filterwarnings("ignore:.*not answered yet")
 def test_the_model_that_was_asked_for_ends_the_run_where_others_were_taken_for_it():
     time = Time()
