@@ -54,22 +54,29 @@ def stats(cache: str | None) -> None:
     "--older-than", type=Number(min=0), metavar="DAYS", help="Age of what goes, by the clock of the cache's server."
 )
 @option("--unreadable", is_flag=True, help="Delete what cannot be read, too, and what was moved aside for that.")
+@option(
+    "--served",
+    metavar="NAME",
+    help="Delete that replicas were taken for the model NAME: where it has a new name, a run goes on then.",
+)
 @DRY_RUN
 @YES
 @cache_option
-def prune(older_than: float | None, unreadable: bool, dry_run: bool, yes: bool, cache: str | None) -> None:
+def prune(
+    older_than: float | None, unreadable: bool, served: str | None, dry_run: bool, yes: bool, cache: str | None
+) -> None:
     """Delete old replies, or those that cannot be read.
 
     \b
       collab cache prune --older-than 90 --dry-run
       collab cache prune --unreadable --yes
     """
-    if older_than is None and not unreadable:
-        raise click.UsageError("Choose what to delete: --older-than or --unreadable.")
+    if older_than is None and not unreadable and served is None:
+        raise click.UsageError("Choose what to delete: --older-than, --unreadable or --served.")
     age = None if older_than is None else older_than * SECONDS_A_DAY
     with _opened(cache) as replies:
         now = replies.now()
-        found = replies.prune(age, now=now, unreadable=unreadable, dry_run=True)
+        found = replies.prune(age, now=now, unreadable=unreadable, served=served, dry_run=True)
         what = _replies(found.matching)
         if unreadable:
             what += f", {found.unreadable:,} unreadable and {found.aside:,} moved aside"
@@ -77,7 +84,7 @@ def prune(older_than: float | None, unreadable: bool, dry_run: bool, yes: bool, 
             _show_unreadable(found)
         nothing = not (found.matching or (unreadable and (found.unreadable or found.aside)))
         if _is_agreed(what, replies.where, nothing=nothing, dry_run=dry_run, yes=yes):
-            deleted = replies.prune(age, now=now, unreadable=unreadable)
+            deleted = replies.prune(age, now=now, unreadable=unreadable, served=served)
             count = deleted.matching + (deleted.unreadable + deleted.aside if unreadable else 0)
             left = deleted.others + (0 if unreadable else deleted.unreadable)
             click.echo(f"Deleted {_replies(count)} from {replies.where}; {left:,} are left.")

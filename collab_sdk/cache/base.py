@@ -49,12 +49,19 @@ class KeptCache(Cache, Protocol):
         """The time by the cache's own clock, in seconds since 1970."""
 
     def prune(
-        self, older_than: float | None, *, now: float | None = None, unreadable: bool = False, dry_run: bool = False
+        self,
+        older_than: float | None,
+        *,
+        now: float | None = None,
+        unreadable: bool = False,
+        served: str | None = None,
+        dry_run: bool = False,
     ) -> Contents:
         """Delete records written more than `older_than` seconds before `now`, by the cache's own clock.
 
         With `unreadable`, also what cannot be read, and what was moved aside as that; it is kept otherwise. With
-        `dry_run` nothing is deleted, and only counted.
+        `served`, also that replicas are taken for the model of that name. With `dry_run` nothing is deleted, and only
+        counted.
         """
 
     def forget(self, is_unwanted: Callable[[Row], bool]) -> Contents:

@@ -25,6 +25,7 @@ from collab_sdk.cache.record import (
     compress,
     decompress,
     from_json,
+    is_served_as,
     reply_in,
     row_of,
     to_json,
@@ -155,11 +156,19 @@ class DiskCache:
         return self._clock()
 
     def prune(
-        self, older_than: float | None, *, now: float | None = None, unreadable: bool = False, dry_run: bool = False
+        self,
+        older_than: float | None,
+        *,
+        now: float | None = None,
+        unreadable: bool = False,
+        served: str | None = None,
+        dry_run: bool = False,
     ) -> Contents:
         limit = -math.inf if older_than is None else (self.now() if now is None else now) - older_than
         return self._walk(
-            lambda row: written_in(row) < limit, also=tuple(Unreadable) if unreadable else (), delete=not dry_run
+            lambda row: written_in(row) < limit or is_served_as(row, served),
+            also=tuple(Unreadable) if unreadable else (),
+            delete=not dry_run,
         )
 
     def forget(self, is_unwanted: Callable[[Row], bool]) -> Contents:

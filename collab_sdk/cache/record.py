@@ -51,6 +51,12 @@ def served_identity(model: ChatModel) -> dict[str, Any]:
     return {"version": KEY_VERSION, "model": dict(model.fingerprint or {}), "served_as": None}
 
 
+def is_served_as(row: Row, name: str | None) -> bool:
+    """Whether a row keeps that the replicas of some model are taken for `name`; no row does for None."""
+    request, reply = row["record"].get("request"), row["record"]["reply"]
+    return isinstance(request, dict) and "served_as" in request and reply["content"] == name
+
+
 def aside_identity(call: Mapping[str, Any], server: str) -> dict[str, Any]:
     """Of the reply of one `server` to the call of that identity, which is not known yet to be of the right model."""
     return {**call, "kept_aside_from": server}

@@ -19,7 +19,7 @@ from collab_sdk.cache.connection import Connection
 from collab_sdk.cache.contents import Added, CacheStats, Contents, Unreadable
 from collab_sdk.cache.key_check import KeyCheck
 from collab_sdk.cache.lease import pauses
-from collab_sdk.cache.record import Row, reply_in, row_of, written_in
+from collab_sdk.cache.record import Row, is_served_as, reply_in, row_of, written_in
 from collab_sdk.cache.signing import Signer
 from collab_sdk.cache.upkeep import Upkeep, opened
 from collab_sdk.errors import CacheError
@@ -243,11 +243,19 @@ class SharedCache:
         return Added(rows=list(kept.values()).count(None), too_large=too_large)
 
     def prune(
-        self, older_than: float | None, *, now: float | None = None, unreadable: bool = False, dry_run: bool = False
+        self,
+        older_than: float | None,
+        *,
+        now: float | None = None,
+        unreadable: bool = False,
+        served: str | None = None,
+        dry_run: bool = False,
     ) -> Contents:
         limit = -math.inf if older_than is None else (self.now() if now is None else now) - older_than
         also = tuple(Unreadable) if unreadable else ()
-        contents = self._upkeep.walk(lambda row: written_in(row) < limit, also=also, delete=not dry_run)
+        contents = self._upkeep.walk(
+            lambda row: written_in(row) < limit or is_served_as(row, served), also=also, delete=not dry_run
+        )
         if dry_run or not unreadable:
             return contents
         return replace(contents, aside=self._looking.ask(lambda rows: rows.clear_quarantine()))

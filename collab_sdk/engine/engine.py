@@ -45,6 +45,7 @@ from collab_sdk.messages import Ending
 from collab_sdk.models.base import CallRole, ChatModel, ChatReply, ChatRequest
 from collab_sdk.models.dialect import PLAIN
 from collab_sdk.models.reasoning import set_apart
+from collab_sdk.models.replicated import named_replicas
 from collab_sdk.models.replies import checked, money
 from collab_sdk.secrets import one_line
 from collab_sdk.spec import Limits
@@ -123,9 +124,19 @@ class Engine:
                 self.ledger.of(request.role).retries += 1
 
     async def dialects(self, models: Mapping[str, ChatModel]) -> dict[str, Any]:
-        """How requests differ from what was asked for, by the keys of `models`, where a server took no other."""
-        known = {name: await self.negotiation(model).dialect() for name, model in models.items()}
-        return {name: dialect.to_dict() for name, dialect in known.items() if dialect != PLAIN}
+        """How requests and replies differ from what was asked for, by the keys of `models`.
+
+        Requests do where a server took no other; replies where replicas answer as another model, `served_as`.
+        """
+        found: dict[str, Any] = {}
+        for name, model in models.items():
+            dialect = await self.negotiation(model).dialect()
+            served = await self._agree_on(model, "") if len(named_replicas(model)) > 1 else ""
+            differs = dialect.to_dict() if dialect != PLAIN else {}
+            differs |= {"served_as": served} if served not in ("", model.name) else {}
+            if differs:
+                found[name] = differs
+        return found
 
     def negotiation(self, model: ChatModel) -> Negotiation:
         """What is known of the model's server in this run."""

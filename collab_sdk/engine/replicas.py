@@ -6,6 +6,7 @@ import warnings
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
+from shlex import quote
 from typing import NoReturn, Self, TypeGuard
 
 from collab_sdk.engine.admission import Queue
@@ -380,7 +381,8 @@ class Replicas:
         if not self._awake([endpoint]) and not self._wait():
             self._end_with(
                 f"No replica is left that is the model which the run began with. {endpoint.name}: {problem}. With "
-                "another --cache it begins anew."
+                "another --cache it begins anew; if it is the same model under a new name, `collab cache prune "
+                f"--served {quote(agreed)}` lets the cache forget the old one, and the run goes on."
             )
         return True
 

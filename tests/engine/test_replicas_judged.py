@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import warnings
 from contextlib import ExitStack
 from dataclasses import replace
@@ -328,6 +329,32 @@ def test_what_was_paid_for_before_a_budget_was_spent_on_the_vote_is_not_paid_for
         assert [one.count, two.count] == [1, 1]
         assert (second.ledger.total.calls, third.ledger.total.calls) == (1, 0)
     assert again.content == reply.content == "from another model"
+
+
+@pytest.mark.filterwarnings("ignore:.*(is left out|taken for)")
+def test_a_run_says_which_model_the_replicas_were_taken_for_and_the_cache_can_forget_that(tmp_path):
+    """A provider gives the model a new name, and all that was paid for stays of use."""
+    name = "y-2025"
+
+    def script(number: int, body: dict) -> Fault:
+        return says(name, answer_to(body))(number, body)
+
+    with server(script) as one, server(script) as two:
+        model = model_at(one, two)
+        with Engine(cache=tmp_path) as engine:
+            answers(model, range(3), engine)
+            assert asyncio.run(engine.dialects({"judge": model})) == {"judge": {"served_as": "y-2025"}}
+        name = "y-2026"
+        with (
+            pytest.raises(EndpointError, match="`collab cache prune --served y-2025` lets the cache forget") as error,
+            Engine(cache=tmp_path) as engine,
+        ):
+            answers(model, range(3, 6), engine)
+        command = re.search("`collab (.*)`", str(error.value))[1].split()
+        assert "Deleted 1 reply" in collab(*command, "--yes", "--cache", tmp_path).stdout
+        with Engine(cache=tmp_path, limits=Limits(max_calls=2)) as engine:
+            answers(model, range(4), engine)
+            assert asyncio.run(engine.dialects({"judge": model})) == {"judge": {"served_as": "y-2026"}}
 
 
 @pytest.mark.filterwarnings("ignore:.*not answered yet")
