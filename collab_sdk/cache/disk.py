@@ -38,7 +38,7 @@ from collab_sdk.models.base import ChatReply
 T = TypeVar("T")
 FULL = 2
 """SQLite's synchronous=FULL: a commit survives a power cut. Group commit makes it nearly free."""
-PATIENCE = 60.0
+LOCK_PATIENCE = 60.0
 """Seconds to wait for another process's lock."""
 DIGEST_BYTES = 16
 PAGE = 500
@@ -124,7 +124,7 @@ class DiskCache:
 
         diskcache's own retry takes any failure for a lock, and tries again forever without a pause.
         """
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + LOCK_PATIENCE
         while True:
             try:
                 return work()

@@ -26,7 +26,7 @@ from collab_sdk.errors import CacheError
 from collab_sdk.models.base import ChatReply
 
 T = TypeVar("T")
-PATIENCE = 30.0
+SERVER_PATIENCE = 30.0
 """Seconds that a server may be away before the run ends."""
 KEEP_EVERY = 3.0
 """Seconds after which leases are held on to."""
@@ -69,7 +69,7 @@ class SharedCache:
         server: CacheServer,
         signer: Signer,
         *,
-        patience: float = PATIENCE,
+        patience: float = SERVER_PATIENCE,
         clock: Callable[[], float] | None = None,
         any_key: bool = False,
     ) -> None:

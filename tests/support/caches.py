@@ -15,7 +15,7 @@ from collab_sdk import ChatReply
 from collab_sdk.cache.base import Cache, KeptCache
 from collab_sdk.cache.disk import DiskCache, _digest
 from collab_sdk.cache.record import compress
-from collab_sdk.cache.shared import PATIENCE, SharedCache
+from collab_sdk.cache.shared import SERVER_PATIENCE, SharedCache
 from collab_sdk.cache.signing import Signer
 from support.databases import HMAC_KEY, Postgres, Redis
 
@@ -37,7 +37,7 @@ def get(cache: Cache, key: str) -> str | None:
     return None if reply is None else reply.content
 
 
-def shared(url: str, *, patience: float = PATIENCE, secret: str = HMAC_KEY, **options: Any) -> SharedCache:
+def shared(url: str, *, patience: float = SERVER_PATIENCE, secret: str = HMAC_KEY, **options: Any) -> SharedCache:
     return SharedCache(SERVERS[url.partition(":")[0]](url), Signer(*secret.split(",")), patience=patience, **options)
 
 
