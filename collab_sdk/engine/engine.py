@@ -322,8 +322,11 @@ class Engine:
         async def ask(besides: Collection[Endpoint]) -> None:
             async with replicas.turn(call.request, order, besides) as (other, replica):
                 with suppress_errors(SampleError, EndpointError):  # the others are heard all the same
-                    answer = await self._try(other, replica, call.request, SharedCall())
-                    heard.append((other, _taken(answer, replica.name, call.request, is_first=True)))
+                    answer = await self._taken_back(call, replicas, other, replica)
+                    if answer is None:
+                        answer = await self._try(other, replica, call.request, SharedCall())
+                        answer = _taken(answer, replica.name, call.request, is_first=True)
+                    heard.append((other, answer))
 
         try:
             await replicas.name.settle(ask)
@@ -338,8 +341,9 @@ class Engine:
         self, call: "_Call", replicas: Replicas, endpoint: Endpoint, model: ChatModel
     ) -> ChatReply | None:
         """What `endpoint` answered to this call in a run whose budget was spent before it could be judged."""
-        if call.identity is None or not replicas.may_vote:
+        if call.identity is None or endpoint in call.taken_back or not replicas.may_vote:
             return None
+        call.taken_back.add(endpoint)  # where it was of no use, the server is asked
         kept = await self.cache.aget(call_key(aside_identity(call.identity, endpoint.name)))
         if kept is None:
             return None
@@ -458,6 +462,8 @@ class _Call:
     attempts: int = 0
     doubted: dict[Endpoint, Outcome] = field(default_factory=dict)
     """What replicas answered that another is asked about."""
+    taken_back: set[Endpoint] = field(default_factory=set)
+    """Whose answers of an earlier run were looked for."""
 
 
 def _taken(reply: ChatReply, name: str, request: ChatRequest, *, is_first: bool) -> ChatReply:

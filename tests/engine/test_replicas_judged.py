@@ -319,15 +319,15 @@ def test_what_was_paid_for_before_a_budget_was_spent_on_the_vote_is_not_paid_for
     def engine() -> Engine:
         return Engine(cache=tmp_path, limits=Limits(max_calls=1))
 
-    with server(says("y")) as one, server(says("z")) as two:
-        with pytest.raises(BudgetError), engine() as first:
-            asyncio.run(first.call(model_at(one, two), ask(1)))
-        with engine() as second:
-            reply = asyncio.run(second.call(model_at(one, two), ask(1)))
-        with engine() as third:
-            again = asyncio.run(third.call(model_at(one, two), ask(1)))
-        assert [one.count, two.count] == [1, 1]
-        assert (second.ledger.total.calls, third.ledger.total.calls) == (1, 0)
+    with server(says("y")) as one, server(says("z")) as two, server(says("z")) as three:
+        model = model_at(one, two, three)
+        for _ in range(2):
+            with pytest.raises(BudgetError), engine() as cut_off:
+                asyncio.run(cut_off.call(model, ask(1)))
+        with engine() as last, engine() as later:
+            reply, again = (asyncio.run(each.call(model, ask(1))) for each in (last, later))
+        assert [each.count for each in (one, two, three)] == [1, 1, 1]
+        assert (last.ledger.total.calls, later.ledger.total.calls) == (1, 0)
     assert again.content == reply.content == "from another model"
 
 
