@@ -27,7 +27,7 @@ docs: .venv/dev-ready # into build/site; a warning or a link that leads nowhere 
 .venv/ready: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "collab-sdk needs Python 3.11 or newer: make PYTHON=python3.12")'
 	$(PYTHON) -m venv .venv
-	$(PIP) -e .
+	$(PIP) -e '.[report]'
 	@touch $@
 
 .venv/dev-ready: pyproject.toml .venv/ready

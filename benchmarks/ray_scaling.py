@@ -25,6 +25,7 @@ from collab_sdk.jobs import dumps
 
 CEILING, RATE = 64, 50
 COMMAND = [sys.executable, "-m", "collab_cli.main", "export-prefs", "--model", "hosted_vllm/bench", "--fixed-samples"]
+COMMAND += ["--min-confidence", "0"]  # chance answers, so no pair is sure, and no pair is no result
 
 
 def write(path: Path, n: int) -> None:

@@ -91,7 +91,7 @@ class Calibration:
             raise InputError(f"it cannot be read: {error.strerror}", where=str(path)) from error
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise InputError(
-                "it is no calibration: collab check-sim --calibrate writes one", where=str(path)
+                "it is not a calibration: collab check-sim --calibrate writes one", where=str(path)
             ) from error
         return calibration
 

@@ -64,6 +64,8 @@ __all__ = [
     "UnreadableReplyError",
     "UsageError",
     "UserFaultError",
+    "closest",
+    "did_you_mean",
 ]
 
 
@@ -77,6 +79,21 @@ class UsageError(CollabError):
 
 LISTED = 30
 """So many names are listed beside a suggestion."""
+CLOSE = 0.6
+"""How alike two names are, of 1, for one to be a slip of the other."""
+
+
+def closest(name: str, known: Iterable[str], *, cutoff: float = CLOSE) -> str | None:
+    """The one of the `known` names that `name` is likely to be a slip of; None where none is, or where it is known."""
+    found = get_close_matches(name, list(known), n=1, cutoff=cutoff)
+    return found[0] if found and found[0] != name else None
+
+
+def did_you_mean(meant: str | None, *, after: str = "") -> str:
+    """` Did you mean 'goal'?` to go behind a sentence, or `after` something within one; empty for None."""
+    if meant is None:
+        return ""
+    return f"{after}did you mean {meant!r}?" if after else f" Did you mean {meant!r}?"
 
 
 class UnknownNameError(UsageError):
@@ -86,10 +103,9 @@ class UnknownNameError(UsageError):
     def of(cls, kind: str, name: str, known: Iterable[str]) -> Self:
         """`kind` is the word for what was looked up; `known` are the valid names."""
         names = sorted(known)
-        close = get_close_matches(name, names, n=1)
-        hint = f" Did you mean {close[0]!r}?" if close else ""
-        listed = f" Known: {', '.join(names)}." if not close or len(names) <= LISTED else ""
-        return cls(f"Unknown {kind} {name!r}.{hint}{listed}")
+        meant = closest(name, names)
+        listed = f" Known: {', '.join(names)}." if meant is None or len(names) <= LISTED else ""
+        return cls(f"Unknown {kind} {name!r}.{did_you_mean(meant)}{listed}")
 
 
 class MissingExtraError(UsageError, ImportError):

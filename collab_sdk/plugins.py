@@ -9,14 +9,13 @@ import sys
 import sysconfig
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from difflib import get_close_matches
 from functools import cache, partial
 from pathlib import Path
 from tokenize import TokenError
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal
 
-from collab_sdk.errors import MissingExtraError, UnknownNameError, UsageError
+from collab_sdk.errors import MissingExtraError, UnknownNameError, UsageError, closest, did_you_mean
 from collab_sdk.secrets import one_line
 
 if TYPE_CHECKING:
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Kind",
     "code_hash",
+    "extensions",
     "function_code",
     "import_named",
     "load",
@@ -52,6 +52,8 @@ EXTRAS = {
 OURS = {"sdk", "cli", "anthropic", "langchain", "litellm", "openai", "order_desk", "postgres", "ray", "redis", "trl"}
 NOT_THE_BOT = {"__main__", *(f"collab_{name}" for name in OURS)}
 """Modules that may lie beside a bot and be loaded or not, without being part of it."""
+TEST = re.compile(r"(.*\.)?(conftest|test_[^.]*|[^.]*_test)|tests?(\..*)?")
+"""Modules that a test runner loads beside a bot, which is the same without them."""
 ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 """Of an object, in its repr: another one in every process."""
 INSTALLED = {"site-packages", "dist-packages", ".venv"}
@@ -118,6 +120,16 @@ def _registered(kind: Kind) -> "Mapping[str, EntryPoint]":
     return {point.name: point for point in entry_points(group=f"collab_sdk.{kind}")}
 
 
+@cache
+def extensions() -> frozenset[str]:
+    """The packages of all that is registered, this project's own among them; none of it is loaded."""
+    from importlib.metadata import distributions
+
+    groups = {f"collab_sdk.{kind}" for kind in WORDS}
+    points = (point for installed in distributions() for point in installed.entry_points if point.group in groups)
+    return frozenset(point.module.partition(".")[0] for point in points)
+
+
 @contextmanager
 def needs_extra(plugin: str) -> Iterator[None]:
     """Raise MissingExtraError for a package that is not installed, where `plugin` is one of the project's own."""
@@ -145,10 +157,12 @@ def import_named(spec: str) -> tuple[Any, str]:
         found = getattr(module, attribute)
     except (Exception, SystemExit) as error:  # a module may raise anything
         known = vars(sys.modules[module_name]) if module_name in sys.modules else ()
-        close = get_close_matches(attribute, known, n=1)
-        meant = f" Did you mean py:{module_name}:{close[0]}?" if close and close[0] != attribute else ""
+        close = closest(attribute, known)
+        hint = did_you_mean(None if close is None else f"py:{module_name}:{close}")
+        if isinstance(error, ModuleNotFoundError) and error.name == module_name.partition(".")[0]:
+            hint = f" Run the command in the folder of {error.name}, or add that folder to PYTHONPATH."
         raise UsageError(
-            f"{spec!r} cannot be imported: {type(error).__name__}: {one_line(str(error))}.{meant}"
+            f"{spec!r} cannot be imported: {type(error).__name__}: {one_line(str(error))}.{hint}"
         ) from error
     return found, f"{spec}@{code_hash(module)}"
 
@@ -204,7 +218,10 @@ def _code_files(module: ModuleType) -> dict[str, Path]:
     own = Path(module.__file__).resolve()
     top = sys.modules.get(module.__name__.partition(".")[0], module)
     folder = Path(next(iter(top.__path__))).resolve() if hasattr(top, "__path__") else own.parent
-    files = {module.__name__: own, **loaded_from(folder)}
+    beside = loaded_from(folder)
+    if not TEST.fullmatch(module.__name__):
+        beside = {name: file for name, file in beside.items() if not TEST.fullmatch(name)}
+    files = {module.__name__: own, **beside}
     return {name: file for name, file in files.items() if file.is_file()}
 
 

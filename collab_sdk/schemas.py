@@ -13,10 +13,14 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, NotRequired, TypedDict, Union, get_args, get_origin, get_type_hints, is_typeddict
 
-from collab_sdk.calibration import CALIBRATION_SCHEMA, Calibration
+from collab_sdk.calibration import CALIBRATION_SCHEMA, Calibration, RewardPair
 from collab_sdk.engine import Usage
 from collab_sdk.evaluation import MissingBounds
 from collab_sdk.evaluation.evaluation_rows import EVALUATION_SCHEMA
+from collab_sdk.fidelity import UserStatistic
+from collab_sdk.fidelity.check_rows import CHECK_SCHEMA
+from collab_sdk.judging import Judged, JudgeFigure
+from collab_sdk.judging.check_rows import JUDGE_CHECK_SCHEMA
 from collab_sdk.logs.formats.openai_messages import SCHEMA as CONVERSATION_SCHEMA
 from collab_sdk.logs.writers.base import SCHEMA as PREFERENCE_SCHEMA
 from collab_sdk.messages import Ending, Message, Role
@@ -96,6 +100,18 @@ class PreferenceRow(TypedDict):
     tools: NotRequired[str]
 
 
+class ImplicitPreferenceRow(TypedDict):
+    """A pair as `collab export-prefs --format trl-implicit` writes it: both sides are whole conversations."""
+
+    chosen: list[MessageRow]
+    rejected: list[MessageRow]
+    score_chosen: float
+    score_rejected: float
+    conversation_id: str
+    turn: int
+    tools: NotRequired[str]
+
+
 class Scored(TypedDict):
     """A multiturn-aware reward with the futures that it is the mean of; null where too few succeeded."""
 
@@ -145,6 +161,14 @@ class PlaceRow(TypedDict):
     line: int
 
 
+class AppliedRow(TypedDict):
+    """A decision on a pair that `collab report --apply` has carried out."""
+
+    decision: Verdict
+    by: str
+    at: str
+
+
 class TurnRow(TypedDict):
     """All that is known of a turn, in `NAME.turns.jsonl` beside preferences."""
 
@@ -162,6 +186,36 @@ class TurnRow(TypedDict):
     refused: str | None
     written_to: PlaceRow | None
     made_with: JSON
+    review: NotRequired[AppliedRow]
+
+
+class BareCandidateRow(TypedDict):
+    """A reply of which no future is known."""
+
+    messages: list[MessageRow]
+    mr: float | None
+
+
+class BarePairRow(TypedDict):
+    """A pair of which no more is known than its row says."""
+
+    chosen: list[MessageRow]
+    rejected: list[MessageRow]
+    margin: float | None
+    confidence: float | None
+
+
+class BareTurnRow(TypedDict):
+    """A turn that `collab report --apply` knows of a pair alone, where its file has no `NAME.turns.jsonl` beside it."""
+
+    conversation_id: str
+    turn: int
+    history: list[MessageRow]
+    candidates: list[BareCandidateRow]
+    pair: BarePairRow | None
+    refused: NotRequired[str]
+    written_to: PlaceRow | None
+    review: NotRequired[AppliedRow]
 
 
 class UserRow(TypedDict):
@@ -171,6 +225,17 @@ class UserRow(TypedDict):
     persona: str
     futures: int
     ends: dict[str, int]
+
+
+class ReviewRow(TypedDict):
+    """What `collab report --apply` did with the pairs of a file: how many were decided on in which way, and by whom."""
+
+    of: str
+    by: list[str]
+    keep: int
+    flip: int
+    drop: int
+    undecided: int
 
 
 class RunRow(TypedDict):
@@ -184,6 +249,13 @@ class RunRow(TypedDict):
     export: NotRequired[JSON]
     pilot: NotRequired[JSON | None]
     failed: NotRequired[Any]
+    review: NotRequired[ReviewRow]
+
+
+class ReviewedRunRow(TypedDict):
+    """The same of pairs of which nobody knows what they were made with: no `NAME.run.json` was beside them."""
+
+    review: ReviewRow
 
 
 class EstimateRow(TypedDict):
@@ -195,6 +267,7 @@ class EstimateRow(TypedDict):
     n: int
     count: int | None
     note: str
+    is_constant: bool
 
 
 class FigureRow(TypedDict):
@@ -219,6 +292,7 @@ class PlayedRow(TypedDict):
     """A whole conversation that was played: its opening, and all that followed."""
 
     conversation_id: str
+    row_sha256: str
     opening: list[MessageRow]
     questions: list[bool]
     is_ambiguous: bool | None
@@ -238,7 +312,7 @@ class ResultRow(TypedDict):
 
 
 class EvaluationRow(TypedDict):
-    """Bots in whole conversations, of `collab evaluate --json` and `-o`."""
+    """Bots in whole conversations of a task, of `collab evaluate -o`: a row for each task."""
 
     task: str
     exchanges: int
@@ -257,6 +331,98 @@ class CalibrationRow(TypedDict):
     """What `collab check-sim --calibrate` writes, and `--calibration` reads."""
 
     n: int
+
+
+class JudgementRow(TypedDict):
+    """What the judge gave for a chat, or for one of the replies that are put in the place of its own."""
+
+    conversation_id: str
+
+
+class RatedRow(TypedDict):
+    """A response that people found good (1) or bad (0), and what the scorer gives for it."""
+
+    id: str
+    history_id: str
+    human: int
+    mr: float | None
+
+
+class ReviewedPairRow(TypedDict):
+    """A pair that somebody decided on, and by how much the judge prefers what was chosen."""
+
+    conversation_id: str
+    turn: int
+    decision: Verdict
+    margin: float | None
+
+
+class JudgeCheckRow(TypedDict):
+    """How far a judge can be trusted, of `collab check-judge --json`."""
+
+    judge: str
+    repeats: int
+    made_with: JSON
+    usage: dict[str, Usage]
+    figures: list[JudgeFigure]
+    judgements: list[JudgementRow]
+    rated: list[RatedRow]
+    reviewed: list[ReviewedPairRow]
+
+
+class RealTurnRow(TypedDict):
+    """What the user wrote, and whether they left; null where the log does not tell."""
+
+    message: str
+    stops: bool | None
+
+
+class SimulatedTurnRow(TypedDict):
+    """What the simulated user says in that place, and whether they leave."""
+
+    message: str
+    stops: bool
+    reason: str
+
+
+class TurnVerdictRow(TypedDict):
+    """The judge's verdict on a simulated turn."""
+
+    failed: list[str]
+    reason: str
+    valid: bool
+
+
+class ComparedTurnRow(TypedDict):
+    """A user's turn of a logged chat, and the simulated user's at the same place."""
+
+    conversation_id: str
+    turn: int
+    goal: str
+    history: list[MessageRow]
+    real: RealTurnRow
+    simulated: SimulatedTurnRow | None
+    user: str
+    fault: str | None
+    verdict: TurnVerdictRow | None
+    error: str | None
+    unjudged: str | None
+
+
+class SimulatorCheckRow(TypedDict):
+    """How human the simulated user is, of `collab check-sim --json`."""
+
+    simulator: str
+    assistant: str
+    judge: str
+    window: int
+    samples: int
+    made_with: JSON
+    usage: dict[str, Usage]
+    verdicts: bool
+    figures: list[UserStatistic]
+    turns: list[ComparedTurnRow]
+    rewards: list[RewardPair]
 
 
 class DecisionRow(TypedDict):
@@ -286,21 +452,23 @@ class DecisionsRow(TypedDict):
     decisions: list[DecisionRow]
 
 
-FILES: Mapping[str, type] = {
+FILES: Mapping[str, Any] = {
     CONVERSATION_SCHEMA: ConversationRow,
-    PREFERENCE_SCHEMA: PreferenceRow,
+    PREFERENCE_SCHEMA: PreferenceRow | ImplicitPreferenceRow,
     SCORE_SCHEMA: ScoreRow,
-    TURN_SCHEMA: TurnRow,
-    RUN_SCHEMA: RunRow,
+    TURN_SCHEMA: TurnRow | BareTurnRow,
+    RUN_SCHEMA: RunRow | ReviewedRunRow,
     EVALUATION_SCHEMA: EvaluationRow,
     PERSONA_SCHEMA: PersonaRow,
     CALIBRATION_SCHEMA: CalibrationRow,
     DECISIONS_SCHEMA: DecisionsRow,
+    JUDGE_CHECK_SCHEMA: JudgeCheckRow,
+    CHECK_SCHEMA: SimulatorCheckRow,
 }
-"""The rows of each file by what stands under `schema`."""
+"""The rows of each file, of one kind or another, by what stands under `schema`."""
 WRITTEN_AS: Mapping[Any, type] = {Message: MessageRow, Estimate: EstimateRow}
 """Values whose row has other keys or types than they have."""
-WITH_ALL_OF: Mapping[Any, type] = {PlayedRow: Future, CalibrationRow: Calibration}
+WITH_ALL_OF: Mapping[Any, type] = {PlayedRow: Future, CalibrationRow: Calibration, JudgementRow: Judged}
 """Rows that have the fields of a value besides."""
 PLAIN: Mapping[Any, JSON] = {
     Any: {},
@@ -315,10 +483,16 @@ PLAIN: Mapping[Any, JSON] = {
 def json_schema(name: str) -> JSON:
     """The JSON Schema of a file's rows, by what stands under `schema` in them. Raises KeyError for another name."""
     parts: dict[str, JSON] = {}
-    row = _object(FILES[name], parts)
+    rows = [_row(name, kind, parts) for kind in get_args(FILES[name]) or (FILES[name],)]
+    row = rows[0] if len(rows) == 1 else {"anyOf": rows}
+    return {"$schema": DIALECT, "title": name, **row, "$defs": parts}
+
+
+def _row(name: str, kind: type, parts: dict[str, JSON]) -> JSON:
+    row = _object(kind, parts)
     marked = {"schema": {"const": name}, **row["properties"]}
-    required = ["schema", *row["required"]] if FILES[name] is not ConversationRow else row["required"]
-    return {"$schema": DIALECT, "title": name, **row, "properties": marked, "required": required, "$defs": parts}
+    required = ["schema", *row["required"]] if kind is not ConversationRow else row["required"]
+    return {**row, "properties": marked, "required": required}
 
 
 def write_schemas(folder: Path) -> None:

@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl, unquote, unquote_plus, urlencode, urlsplit, 
 
 from collab_sdk.errors import UsageError
 
-__all__ = ["Address", "harmless", "one_line", "remember_address", "remember_secret", "without_credentials"]
+__all__ = ["Address", "harmless", "is_secret", "one_line", "remember_address", "remember_secret", "without_credentials"]
 
 SECRETS = re.compile(r"\b(sk|pk|key|hf|gsk|xai)[-_][\w*-]{6,}|\bBearer\s+\S+|\bAIza[\w-]{10,}", re.IGNORECASE)
 SECRET_VARIABLES = ("_API_KEY", "_TOKEN", "_KEY", "_SECRET")

@@ -328,24 +328,29 @@ class PairRule:
 
     candidates: int = setting(3, "Number of responses to compare at each turn.", group=PAIRS, at_least=2)
     min_margin: float = setting(
-        0.02, "Smallest difference in MR that another draw would show.", group=PAIRS, metavar="MR", at_least=0
+        0.02,
+        "Smallest difference in MR to expect from another draw; pairs below it are dropped.",
+        group=PAIRS,
+        metavar="MR",
+        at_least=0,
     )
     min_confidence: float = setting(
         0.9,
-        "Smallest probability that chosen is truly better; 0: raw margins over --samples futures, as in the paper.",
+        "Smallest probability that the chosen reply is truly better. 0 uses raw margins over --samples "
+        "futures, as in the paper.",
         group=PAIRS,
         metavar="P",
         at_least=0,
         below=1,
     )
-    max_pairs: int = setting(10, "Largest number of pairs from one conversation.", group=PAIRS, at_least=1)
+    max_pairs: int = setting(10, "Keep at most N pairs of a conversation.", group=PAIRS, at_least=1)
     fixed_samples: bool = setting(
-        False, "Play exactly --samples futures of each response, as the paper does.", group=PAIRS
+        False, "Play exactly --samples futures of each response, as in the paper.", group=PAIRS
     )
     judge_groups: bool = setting(
         False,
-        "Judge all candidates' futures of a turn that share a goal in one call, in shuffled order: fewer calls, but a "
-        "verdict may then depend on what stands beside a future.",
+        "Judge the futures of all candidates of a turn in one call, in shuffled order. Saves calls, but a verdict may "
+        "then depend on the other futures in the call.",
         group=PAIRS,
     )
 
@@ -363,26 +368,31 @@ class Limits:
     """What a run may spend, and how hard it may press. None is no limit."""
 
     max_usd: float | None = setting(
-        None, "Stop before more than USD is spent.", group=SPENDING, decides=False, metavar="USD", at_least=0
+        None,
+        "Stop before more than this many US dollars are spent.",
+        group=SPENDING,
+        decides=False,
+        metavar="USD",
+        at_least=0,
     )
     max_calls: int | None = setting(
         None, "Stop before more than N calls are made.", group=SPENDING, decides=False, at_least=0
     )
     concurrency: int = setting(
-        64, "Most calls in flight to each model or replica.", group=SPENDING, decides=False, at_least=1
+        64, "Make at most N calls at the same time to each model or replica.", group=SPENDING, decides=False, at_least=1
     )
     requests_per_minute: float | None = setting(
-        None, "A provider's limit on requests, for each model.", group=SPENDING, decides=False, above=0
+        None, "Respect this limit on requests per minute, for each model.", group=SPENDING, decides=False, above=0
     )
     tokens_per_minute: float | None = setting(
         None,
-        "A provider's limit on tokens (prompt + completion), for each model.",
+        "Respect this limit on tokens per minute (prompt and completion), for each model.",
         group=SPENDING,
         decides=False,
         above=0,
     )
     timeout: float = setting(
-        120.0, "Longest time to wait for one call.", group=SPENDING, decides=False, metavar="SECONDS", above=0
+        120.0, "Give up on a call after this many seconds.", group=SPENDING, decides=False, metavar="SECONDS", above=0
     )
 
     def __post_init__(self) -> None:
@@ -397,11 +407,16 @@ class RunnerSpec:
     """Where the work is done."""
 
     name: str = setting(
-        LOCAL, "Where the work is done: local or ray.", group=CLUSTER, decides=False, flag="runner", metavar="RUNNER"
+        LOCAL,
+        "Where to run: local (this process) or ray (a cluster).",
+        group=CLUSTER,
+        decides=False,
+        flag="runner",
+        metavar="RUNNER",
     )
     address: str | None = setting(
         None,
-        "Address of a Ray cluster, or auto.  [default: Ray on this machine]",
+        "Address of the Ray cluster, or auto.  [default: start Ray on this machine]",
         group=CLUSTER,
         decides=False,
         flag="ray-address",
@@ -409,7 +424,7 @@ class RunnerSpec:
     )
     workers: int | None = setting(
         None,
-        "Number of Ray worker processes.  [default: by CPUs and --concurrency]",
+        "Number of Ray worker processes.  [default: from CPUs and --concurrency]",
         group=CLUSTER,
         decides=False,
         flag="ray-workers",
@@ -430,17 +445,17 @@ class EvaluationSpec:
     tasks: tuple[str, ...] = ()
     exchanges: int | None = setting(
         None,
-        "Most exchanges of each conversation.  [default: the task's own]",
+        "End a conversation after N exchanges.  [default: the task's]",
         group=SCORING,
         at_least=1,
     )
     by_persona: bool = setting(
         False,
-        "Play every conversation without a persona, and again with each --persona: a row of results for each.",
+        "Play every conversation without a persona and again with each --persona, and report each separately.",
         group=SCORING,
     )
     unsafe_exec: bool = setting(
-        False, "Run models' code unprotected where there is no sandbox.", group=SCORING, decides=False
+        False, "If no sandbox is available, run code written by models without one.", group=SCORING, decides=False
     )
 
     def __post_init__(self) -> None:
@@ -463,27 +478,27 @@ class RunSpec:
     metrics: tuple[MetricSpec, ...] = DEFAULT_METRICS
     samples: int = setting(
         3,
-        "Number of futures to play of each response; for pairs fewer, or up to three times as many, by need.",
+        "Futures to play for each response. For pairs, as many as are needed: fewer, or up to three times as many.",
         group=SCORING,
         at_least=1,
     )
-    window: int = setting(2, "Length of each future in exchanges.", group=SCORING, at_least=0)
+    window: int = setting(2, "Length of a future in exchanges; 0 plays none.", group=SCORING, at_least=0)
     goals_per_turn: int | None = setting(
         None,
-        "Number of goals to play each turn by, all of which fit what was said by then.  [default: the goal in the row; "
-        "without one, two that differ in what the chat left open]",
+        "Number of goals with which to play each turn, all consistent with what was said before it.  [default: the "
+        "goal in the row, or else two inferred goals that settle what the chat left open in different ways]",
         group=SCORING,
         at_least=1,
     )
     min_samples: int | None = setting(
         None,
-        "Fewest futures that must succeed for a score.  [default: 2, or --samples if less; for pairs 1]",
+        "Futures that must succeed for a response to get a score.  [default: 2, or --samples if less; for pairs 1]",
         group=SCORING,
         at_least=1,
     )
     per: Literal["turn", "decision"] = setting(
         "turn",
-        "What is scored and compared: whole turns, or single messages of an agent.",
+        "Score whole turns, or each message of an agent separately (decision).",
         group=SCORING,
         metavar="turn|decision",
     )
@@ -491,7 +506,7 @@ class RunSpec:
     """Who runs an assistant's calls, in order: `recorded`, `simulated`, `py:MODULE:NAME`; none at all for nobody."""
     tools_model: ModelSpec | None = None
     """Plays the simulated tools; None is the simulator's model, asked as tools are."""
-    calls_per_turn: int = setting(CALLS_PER_TURN, "Most calls of tools in one turn.", group=SCORING, at_least=1)
+    calls_per_turn: int = setting(CALLS_PER_TURN, "End a turn after N tool calls.", group=SCORING, at_least=1)
     pairs: PairRule = PairRule()
     evaluation: EvaluationSpec = EvaluationSpec()
     limits: Limits = Limits()

@@ -4,11 +4,12 @@ import json
 import sys
 from collections.abc import Mapping
 from dataclasses import MISSING, fields, is_dataclass
-from difflib import get_close_matches
 from enum import Enum
 from functools import cache
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from collab_sdk.errors import closest, did_you_mean
 
 __all__ = ["dumps", "loads", "read_value"]
 
@@ -70,9 +71,8 @@ def _read_dataclass(kind: type, value: Any, where: str) -> Any:
         raise ValueError(f"{_at(where)}expected a table, not {_shown(value)}")
     types = _types(kind)
     if unknown := [name for name in value if name not in types]:
-        close = get_close_matches(str(unknown[0]), types, n=1)
-        hint = f"did you mean {close[0]!r}? " if close else ""
-        raise ValueError(f"{_at(where)}unknown key {unknown[0]!r}: {hint}known are {', '.join(types)}")
+        hint = did_you_mean(closest(str(unknown[0]), types), after=": ") or ":"
+        raise ValueError(f"{_at(where)}unknown key {unknown[0]!r}{hint} known are {', '.join(types)}")
     required = [f.name for f in fields(kind) if f.default is MISSING and f.default_factory is MISSING]
     if missing := [name for name in required if name not in value]:
         raise ValueError(f"{_at(where)}{missing[0]!r} is missing")

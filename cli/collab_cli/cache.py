@@ -12,35 +12,35 @@ from collab_cli.options import CACHE_PLACE, cache_option
 from collab_cli.params import Group, Number, option
 from collab_cli.paths import ReadPath
 from collab_cli.setup import open_chosen_cache
-from collab_cli.terminal import note
+from collab_cli.terminal import note, print_text
 from collab_cli.units import size
 from collab_sdk.cache import LARGEST, Contents, KeptCache, SharedCache, copy_cache, is_directory, open_cache
 from collab_sdk.errors import InputError, UsageError
 
 SECONDS_A_DAY = 86_400
-DRY_RUN = option("--dry-run", is_flag=True, help="Only show what would be done.")
-YES = option("--yes", is_flag=True, help="Do not ask first; needed where there is no terminal to ask on.")
+DRY_RUN = option("--dry-run", is_flag=True, help="Show what would be done, and do nothing.")
+YES = option("--yes", is_flag=True, help="Do not ask for confirmation. Required if there is no terminal.")
 
 
 @click.group(cls=Group)
 def cache() -> None:
-    """Look after the replies that are kept.
+    """Manage the cache of model replies.
 
-    Whatever was answered is kept, so that nothing is paid for twice and a stopped run goes on. Nothing is ever thrown
-    away on its own.
+    Every reply is cached, so that no call is paid for twice and a stopped run can be resumed. Replies are deleted only
+    by these commands.
     """
 
 
 @cache.command()
 @cache_option
 def stats(cache: str | None) -> None:
-    """Show where the cache is, how big, and how much of it can be read.
+    """Show where the cache is, its size, and how many of its replies can be read.
 
-    The size is shown at once; then all replies are read.
+    The size is shown at once; reading all replies can take longer.
     """
     with closing(open_chosen_cache(cache, any_key=True)) as replies:
         found = replies.stats()
-        click.echo(f"{found.where}: {_replies(found.records)}, {size(found.bytes)}")
+        print_text(f"{found.where}: {_replies(found.records)}, {size(found.bytes)}")
         contents = replies.inspect()
         _show_unreadable(contents)
         if contents.foreign:
@@ -51,13 +51,18 @@ def stats(cache: str | None) -> None:
 
 @cache.command()
 @option(
-    "--older-than", type=Number(min=0), metavar="DAYS", help="Age of what goes, by the clock of the cache's server."
+    "--older-than",
+    type=Number(min=0),
+    metavar="DAYS",
+    help="Delete replies older than this many days, by the clock of the cache's server.",
 )
-@option("--unreadable", is_flag=True, help="Delete what cannot be read, too, and what was moved aside for that.")
+@option(
+    "--unreadable", is_flag=True, help="Also delete replies that cannot be read, including those that were moved aside."
+)
 @option(
     "--served",
     metavar="NAME",
-    help="Delete that replicas were taken for the model NAME: where it has a new name, a run goes on then.",
+    help="Forget that replicas were taken for the model NAME, so that a run goes on where a provider renamed it.",
 )
 @DRY_RUN
 @YES
@@ -65,7 +70,7 @@ def stats(cache: str | None) -> None:
 def prune(
     older_than: float | None, unreadable: bool, served: str | None, dry_run: bool, yes: bool, cache: str | None
 ) -> None:
-    """Delete old replies, or those that cannot be read.
+    """Delete old or unreadable replies.
 
     \b
       collab cache prune --older-than 90 --dry-run
@@ -87,7 +92,7 @@ def prune(
             deleted = replies.prune(age, now=now, unreadable=unreadable, served=served)
             count = deleted.matching + (deleted.unreadable + deleted.aside if unreadable else 0)
             left = deleted.others + (0 if unreadable else deleted.unreadable)
-            click.echo(f"Deleted {_replies(count)} from {replies.where}; {left:,} are left.")
+            print_text(f"Deleted {_replies(count)} from {replies.where}; {left:,} are left.")
 
 
 @cache.command()
@@ -95,16 +100,16 @@ def prune(
 @YES
 @cache_option
 def clear(dry_run: bool, yes: bool, cache: str | None) -> None:
-    """Delete all replies that can be read.
+    """Delete all readable replies.
 
-    Others are kept, since they may be good under another key.
+    Unreadable replies are kept, because another key may be able to read them.
     """
     with _opened(cache) as replies:
         found = replies.inspect()
         _show_unreadable(found)
         what = _replies(found.matching)
         if _is_agreed(what, replies.where, nothing=not found.matching, dry_run=dry_run, yes=yes):
-            click.echo(f"Deleted {_replies(replies.clear().matching)} from {replies.where}.")
+            print_text(f"Deleted {_replies(replies.clear().matching)} from {replies.where}.")
 
 
 @cache.command()
@@ -113,8 +118,8 @@ def clear(dry_run: bool, yes: bool, cache: str | None) -> None:
 def copy(source: str, target: str) -> None:
     """Copy the replies of one cache into another.
 
-    FROM and TO are directories or URLs. What TO has already stays as it is; started again, a copy goes on. What
-    cannot be read, or is larger than TO may hold, is not copied.
+    FROM and TO are directories or URLs. Replies that TO already has are not changed, and a copy that was stopped can be
+    started again. Unreadable replies, and replies that are too large for TO, are not copied.
 
     \b
       collab cache copy ~/.cache/collab redis://cache.example:6379/0
@@ -123,7 +128,7 @@ def copy(source: str, target: str) -> None:
         raise InputError("there is no cache", where=source)
     with closing(open_cache(source)) as replies, closing(open_cache(target)) as copies:
         copied = copy_cache(replies, copies)
-        click.echo(f"Copied {copied.added:,} of {_replies(copied.read)} from {replies.where} to {copies.where}.")
+        print_text(f"Copied {copied.added:,} of {_replies(copied.read)} from {replies.where} to {copies.where}.")
         if copied.unreadable:
             count = _replies(copied.unreadable)
             note(f"{count} could not be read, and stay where they are: `collab cache stats` says why.")
@@ -143,8 +148,9 @@ def copy(source: str, target: str) -> None:
 def reseal(dry_run: bool, cache: str | None) -> None:
     """Sign the replies of a shared cache with a new key.
 
-    COLLAB_CACHE_HMAC_KEY holds both, separated by a comma: the first signs, and what any of them has signed is read.
-    Once all who use the cache have the new key first, this signs the rest anew, and the old key is needed no more.
+    Set COLLAB_CACHE_HMAC_KEY to both keys, separated by a comma: the first key signs new replies, and replies signed
+    with either key can be read. When every user of the cache has the new key first, this command signs the remaining
+    replies with it, and the old key is no longer needed.
 
     \b
       export COLLAB_CACHE_HMAC_KEY=NEW,OLD
@@ -156,7 +162,7 @@ def reseal(dry_run: bool, cache: str | None) -> None:
         found = replies.reseal(dry_run=dry_run)
         _show_unreadable(found)
         done = f"{'Would sign' if dry_run else 'Signed'} {_replies(found.matching)} anew"
-        click.echo(f"{done} at {replies.where}; {found.others:,} were signed with this key.")
+        print_text(f"{done} at {replies.where}; {found.others:,} were signed with this key.")
 
 
 @contextmanager
@@ -179,10 +185,10 @@ def _show_unreadable(found: Contents) -> None:
 def _is_agreed(what: str, where: str, *, nothing: bool, dry_run: bool, yes: bool) -> bool:
     """Whether to delete: asks, unless it was said before."""
     if dry_run:
-        click.echo(f"Would delete {what} from {where}.")
+        print_text(f"Would delete {what} from {where}.")
         return False
     if nothing:
-        click.echo(f"Deleted 0 replies from {where}: there are none of that kind.")
+        print_text(f"Deleted 0 replies from {where}: there are none of that kind.")
         return False
     if yes:
         return True

@@ -16,7 +16,7 @@ from collab_cli.progress import Progress, shown
 from collab_cli.provenance import bots_of, how_played, judge_of, say, show_parts, users_of, what_counts
 from collab_cli.run import Run, end_dry_run, open_logs, running
 from collab_cli.setup import prices_of
-from collab_cli.terminal import Problems, StatisticsTable, note, printable
+from collab_cli.terminal import Problems, StatisticsTable, note, printable, require_stdout
 from collab_cli.units import of
 from collab_sdk.concurrency import run_sync
 from collab_sdk.errors import UsageError
@@ -60,16 +60,22 @@ class People:
     type=FILE,
     metavar="FILE",
     group=INPUT,
-    help="Responses that people rated: rows with history, decision (or response) and human (1 good, 0 bad).",
+    help="Responses rated by people: rows with history, decision (or response) and human (1 good, 0 bad).",
 )
 @option(
     "--decisions",
     type=FILE,
     metavar="FILE",
     group=INPUT,
-    help="What reviewers decided on the page of collab report; needs --pairs.",
+    help="Decisions that reviewers saved on the page of collab report. Needs --pairs.",
 )
-@option("--pairs", type=FILE, metavar="FILE", group=INPUT, help="The pairs of export-prefs that --decisions are about.")
+@option(
+    "--pairs",
+    type=FILE,
+    metavar="FILE",
+    group=INPUT,
+    help="The pairs, written by export-prefs, that --decisions is about.",
+)
 @option(
     "--repeats",
     type=Count(min=1),
@@ -77,11 +83,9 @@ class People:
     show_default=True,
     metavar="N",
     group="What is scored",
-    help="How often each chat is judged, as fresh draws.",
+    help="How many times to judge each chat.",
 )
-@option(
-    "--json", is_flag=True, group=OUTPUT, help="Print figures and judgements as a JSON object instead of the table."
-)
+@option("--json", is_flag=True, group=OUTPUT, help="Print figures and judgements as a JSON object instead of a table.")
 @run_options(*READING, *ROLES, *SCORING, *LIMITS, DRY_RUN, *CACHE_OPTIONS)
 def check_judge(
     logs: tuple[str, ...],
@@ -93,13 +97,12 @@ def check_judge(
     spec: RunSpec,
     work: Work,
 ) -> None:
-    """Find out how far the judge can be trusted.
+    """Measure how far the judge can be trusted.
 
-    In logged chats the first reply is replaced by ones that deliver nothing: contentless, flattering, or pleading with
-    the judge. They must earn no more than silence. The whole chat is then judged again: as fresh draws, with the
-    requirements listed backwards, and with the last reply said twice. --rated and --decisions set the judge beside
-    people. Only rated responses are played on by the simulated user, for --window exchanges; --window 0 judges them as
-    they stand.
+    The first reply of each logged chat is replaced by replies that deliver nothing: empty words, flattery, or a plea to
+    the judge. They should earn no more than no reply. Then the whole chat is judged several times, once with the
+    requirements in reverse order, and once with the last reply repeated. --rated and --decisions compare the judge with
+    people. Only rated responses are played forward, for --window exchanges; --window 0 judges them as they stand.
 
     \b
       collab check-judge chats.jsonl --model offline
@@ -123,6 +126,7 @@ def check_judge(
         )
         end_dry_run(estimated, logs, problems)
         return
+    require_stdout()
     with ExitStack() as opened:
         run = opened.enter_context(running(logs, spec, work, problems))
         check = JudgeCheck(run.scorer, repeats=repeats)

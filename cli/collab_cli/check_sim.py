@@ -17,7 +17,16 @@ from collab_cli.progress import shown
 from collab_cli.provenance import bots_of, how_played, judge_of, say, show_parts, users_of
 from collab_cli.run import Run, end_dry_run, named, open_logs, running
 from collab_cli.setup import prices_of
-from collab_cli.terminal import Problems, StatisticsTable, make_console, note, printable, show
+from collab_cli.terminal import (
+    Problems,
+    StatisticsTable,
+    make_console,
+    note,
+    print_text,
+    printable,
+    require_stdout,
+    show,
+)
 from collab_cli.units import of
 from collab_sdk.calibration import Calibration, fit_calibration
 from collab_sdk.concurrency import run_sync
@@ -50,26 +59,26 @@ LONGEST_NOTE = 24
     type=WrittenPath(files=just, dir_okay=False, path_type=Path),
     metavar="FILE",
     group=OUTPUT,
-    help="Write a correction of MR by what really followed, for MRScorer(calibration=...).",
+    help="Fit a correction of MR to what really followed, and write it for MRScorer(calibration=...).",
 )
-@option("--json", is_flag=True, group=OUTPUT, help="Print statistics and turns as a JSON object instead of the table.")
+@option("--json", is_flag=True, group=OUTPUT, help="Print statistics and turns as a JSON object instead of a table.")
 @option(
     "--verdicts",
     is_flag=True,
     group="What is scored",
-    help="Have the judge say of every simulated turn whether a user could say it: one more call for each chat.",
+    help="Ask the judge whether a user could say each simulated turn. Costs one more call per chat.",
 )
 @run_options(*READING, *ROLES, *SCORING, *LIMITS, DRY_RUN, *CACHE_OPTIONS)
 def check_sim(
     logs: tuple[str, ...], calibrate: Path | None, json: bool, verdicts: bool, spec: RunSpec, work: Work
 ) -> None:
-    """Compare the simulated user with the real ones of logged chats.
+    """Compare the simulated user with the real users of logged chats.
 
-    At every turn of a real user after the first, the simulator gets the same history and goal, and what it says is set
-    beside what the user said: length, questions, typos, leaving, whether a classifier can tell the two apart, whether
-    it fits the conversation, and whether a user could say it at all. An index from 0 to 100 sums that up. MR from
-    simulated futures is set beside the reward of what really followed. With --window 0 that is left out, and only the
-    simulator is called. Name as --assistant the bot that the logs are of.
+    At every turn of a real user after the first, the simulator gets the same history and goal. Its messages are
+    compared with the real ones: length, questions, typos, leaving, whether a classifier can tell them apart, whether
+    they fit the conversation, and whether a user could say them at all. An index from 0 to 100 summarises this. MR of
+    simulated futures is compared with the reward of what really followed; --window 0 skips this and calls only the
+    simulator. Give the bot that wrote the logs as --assistant.
 
     \b
       collab check-sim chats.jsonl --model offline
@@ -82,6 +91,7 @@ def check_sim(
     if work.dry_run:
         _dry_run(logs, spec, work, problems, verdicts=verdicts)
         return
+    require_stdout(None if json else calibrate)
     require_classifier()
     with ExitStack() as opened:
         run = opened.enter_context(running(logs, spec, work, problems))
@@ -210,7 +220,7 @@ def _show_check(
     else:
         note("Nothing could be compared.")
     if below.row_count:
-        click.echo()
+        print_text()
         show(below)
     _note_ceiling(statistics)
     _note_faults(check, checked)

@@ -16,6 +16,7 @@ import click
 from collab_cli.model_options import GivenUser, model_settings
 from collab_cli.other_names import known_elsewhere
 from collab_sdk.errors import InputError, UnknownNameError, UsageError
+from collab_sdk.files import file_meant
 from collab_sdk.spec import MetricSpec, ModelSettings
 
 ROLES = ("assistant", "simulator", "judge", "tools-model", "model")
@@ -137,7 +138,9 @@ class _File:
         homes = [name for name, each in self._options.items() if key in each and key not in OWN]
         if homes:
             tables = " or ".join(f"[{name.replace(' ', '.')}]" for name in homes)
-            return UsageError(f"{self._path}: {key!r} is no option of {where}: it belongs at the top, or in {tables}.")
+            return UsageError(
+                f"{self._path}: {key!r} is not an option of {where}: it belongs at the top, or in {tables}."
+            )
         if key.replace("-", "_") in SETTINGS:
             return UsageError(
                 f"{self._path}: {key!r} is a setting of a model: it belongs in a role's table, such as [judge]."
@@ -294,9 +297,10 @@ def _load(path: Path) -> dict[str, Any]:
     try:
         return parse(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise InputError(f"cannot be read: {error.strerror}", where=str(path)) from None
+        raise InputError(f"cannot be read: {error.strerror}{file_meant(path)}", where=str(path)) from None
     except ValueError as error:  # or no UTF-8
-        raise InputError(f"not {kind}: {error}", where=str(path)) from None
+        quotes = "; put text in quotes" if "Invalid value" in str(error) else ""
+        raise InputError(f"not {kind}: {error}{quotes}", where=str(path)) from None
 
 
 def _parse_yaml(text: str) -> dict[str, Any]:
@@ -312,7 +316,7 @@ def _parse_yaml(text: str) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise ValueError("expected options and their values")
     if (odd := next(_odd_keys(values), None)) is not None:
-        raise ValueError(f"the key {odd!r} is no text: put it in quotes")
+        raise ValueError(f"the key {odd!r} is not text: put it in quotes")
     return values
 
 

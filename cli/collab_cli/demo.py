@@ -10,7 +10,7 @@ import click
 from collab_cli.export_prefs import export_prefs
 from collab_cli.params import Command, option
 from collab_cli.paths import WrittenPath
-from collab_cli.terminal import note, printable, show, shown_response
+from collab_cli.terminal import note, print_text, printable, show, shown_response, this_command
 from collab_cli.units import duration
 from collab_sdk.demos import Demo, Shown
 from collab_sdk.errors import MissingExtraError, OutputError
@@ -29,8 +29,8 @@ This shows what the commands do, with bot, user and judge played by rules, not b
 NEXT = """\
 Next, chats of your own and a model (JSON lines of OpenAI messages or ShareGPT):
 
-  collab score chats.jsonl --model openai/gpt-4o-mini --limit 5
-  collab export-prefs chats.jsonl --model openai/gpt-4o-mini --dry-run
+  {collab} score chats.jsonl --model openai/gpt-4o-mini --limit 5
+  {collab} export-prefs chats.jsonl --model openai/gpt-4o-mini --dry-run
 """
 
 AVERAGES = ("exchanges", "tokens")
@@ -49,18 +49,20 @@ def _files(folder: Path) -> list[Path]:
     default="collab-demo",
     show_default=True,
     metavar="DIR",
-    help="Where the files go.",
+    help="Directory for the files.",
 )
-@option("--train", is_flag=True, help="Train a language model, in minutes on a CPU: it learns when to ask.")
+@option(
+    "--train", is_flag=True, help="Train a small language model until it learns when to ask; takes minutes on a CPU."
+)
 @click.pass_context
 def demo(ctx: click.Context, output: Path, train: bool) -> None:
-    """See the main job done on twelve sample chats, with no key and no network.
+    """Turn twelve sample chats into preference pairs, without a key or a network.
 
-    At every turn other responses are drawn, each is played forward with a simulated user and scored by how the
+    At every turn, other responses are sampled. Each is played forward with a simulated user and scored by how the
     conversation ends, and the best and the worst become a preference pair.
 
-    With --train no rules play the bot: a small language model is taught to take orders in a coffee bar, from scratch,
-    then trained on pairs of its own replies, and meets customers before and after.
+    With --train, the bot is a small language model instead of rules. It first learns from scratch to take orders in a
+    coffee bar, and is then trained on pairs of its own replies. It serves customers before and after this training.
     """
     try:
         output.mkdir(parents=True, exist_ok=True)
@@ -75,7 +77,7 @@ def demo(ctx: click.Context, output: Path, train: bool) -> None:
         export_prefs, logs=(str(sample_chats_path()),), output=pairs, model="offline", cache_dir=str(output / "cache")
     )
     _show_best(beside(pairs, "turns"))
-    click.echo(NEXT)
+    print_text(NEXT.format(collab=this_command()))
     _write_page(pairs, output / "report.html")
 
 
@@ -84,23 +86,23 @@ def _write_page(pairs: Path, page: Path) -> None:
     try:
         write_report(pairs, page)
     except MissingExtraError:
-        click.echo(f"For a page to look at: pip install 'collab-sdk[report]', then collab report {pairs}")
+        print_text(f"For a page to look at: pip install 'collab-sdk[report]', then {this_command()} report {pairs}")
     else:
-        click.echo(f"Report: {page} (open it in a browser)")
+        print_text(f"Report: {page} (open it in a browser)")
 
 
 def _show_best(turns: Path) -> None:
     rows = [json.loads(line) for line in turns.read_text(encoding="utf-8").splitlines()]
     best = max((row for row in rows if row["pair"]), key=lambda row: row["pair"]["margin"])
-    click.echo(f"\nThe pair that is furthest apart, in {best['conversation_id']}. The user wants:\n")
+    print_text(f"\nThe pair that is furthest apart, in {best['conversation_id']}. The user wants:\n")
     for line in best["goal"].splitlines():
-        click.echo(f"  {printable(line)}")
-    click.echo("\nand the conversation is at:\n")
+        print_text(f"  {printable(line)}")
+    print_text("\nand the conversation is at:\n")
     for message in best["history"]:
-        click.echo(f"  {message['role']}: {printable(message['content'])}")
-    click.echo()
+        print_text(f"  {message['role']}: {printable(message['content'])}")
+    print_text()
     show(_side_by_side(best))
-    click.echo()
+    print_text()
 
 
 def _side_by_side(row: dict[str, Any]) -> "Table":
@@ -135,7 +137,7 @@ def _train(output: Path) -> None:
     on_stage("done")
     _show_figures(shown)
     _show_conversations(shown)
-    click.echo(f"Picture: {shown.picture}")
+    print_text(f"Picture: {shown.picture}")
     _write_page(shown.pairs, output / "report.html")
 
 
@@ -150,14 +152,14 @@ def _show_figures(shown: Shown) -> None:
     for figure in next(iter(shown.figures.values())):
         form = ".1f" if figure in AVERAGES else ".0%"
         table.add_row(figure, *(f"{values[figure]:{form}}" for values in shown.figures.values()))
-    click.echo()
+    print_text()
     show(table)
-    click.echo(f"\n{shown.note}")
+    print_text(f"\n{shown.note}")
 
 
 def _show_conversations(shown: Shown) -> None:
     for name, messages in shown.conversations.items():
-        click.echo(f"\n{name}:\n")
+        print_text(f"\n{name}:\n")
         for message in messages:
-            click.echo(f"  {message.role:<9}  {printable(message.content)}")
-    click.echo()
+            print_text(f"  {message.role:<9}  {printable(message.content)}")
+    print_text()

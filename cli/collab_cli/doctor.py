@@ -14,7 +14,7 @@ from collab_cli.model_options import MILLION, model_settings
 from collab_cli.options import cache_option
 from collab_cli.params import Command, ModelOption, option
 from collab_cli.setup import is_rules
-from collab_cli.terminal import note, printable
+from collab_cli.terminal import note, print_text, printable
 from collab_cli.units import duration
 from collab_sdk import ChatModel, ChatRequest, Engine, ModelSettings, ModelSpec, as_chat_model
 from collab_sdk.concurrency import run_sync
@@ -29,15 +29,15 @@ MODEL_TRIES = 2
 
 
 @click.command(cls=Command)
-@option("--model", multiple=True, metavar="MODEL", help="Make a tiny call to this model; repeatable.")
-@option("--api-base", multiple=True, metavar="URL", help="Address of the OpenAI-compatible server of these models.")
-@option("--api-key-env", metavar="NAME", help="Environment variable that holds the key for that server.")
+@option("--model", multiple=True, metavar="MODEL", help="Check this model with a tiny call; repeatable.")
+@option("--api-base", multiple=True, metavar="URL", help="Address of the models' OpenAI-compatible server.")
+@option("--api-key-env", metavar="NAME", help="Environment variable with the key for that server.")
 @option(
     "--model-option",
     type=ModelOption(),
     multiple=True,
     metavar="KEY=VALUE",
-    help="A setting of these models, such as temperature=default; repeatable.",
+    help="Setting of the models, such as temperature=default; repeatable.",
 )
 @cache_option
 def doctor(
@@ -47,9 +47,10 @@ def doctor(
     model_option: tuple[tuple[str, Any], ...],
     cache: str | None,
 ) -> None:
-    """Check the installation, the keys and, with --model, that a model answers.
+    """Check the installation and the keys and, with --model, that a model answers.
 
-    Exits with 1 if something that is needed is broken. Keys are shown by name only, so the report can be passed on.
+    Exits with code 1 if something that is needed does not work. Only the names of keys are shown, so you can share the
+    report.
     """
     broken = False
     settings, price = model_settings(model_option, "--model-option")
@@ -64,7 +65,7 @@ def doctor(
         for name in model
     ]
     for finding in _all_findings(specs, cache):
-        click.echo(f"{finding.status:<7} {finding.what:<12} {printable(finding.text)}")
+        print_text(f"{finding.status:<7} {finding.what:<12} {printable(finding.text)}")
         broken |= finding.status == "BROKEN"
     if broken:
         raise click.exceptions.Exit(ExitCode.ERROR)

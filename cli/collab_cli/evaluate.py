@@ -7,7 +7,7 @@ from typing import Any, Self
 
 import click
 
-from collab_cli.evaluate_gate import GATES, Gate, Verdict, end_gate
+from collab_cli.evaluate_requirements import REQUIREMENTS, Requirements, end_by
 from collab_cli.evaluate_run import Asked, Evaluation, dry_run, evaluating
 from collab_cli.failures import finish
 from collab_cli.options import (
@@ -26,7 +26,17 @@ from collab_cli.paths import WrittenPath, just
 from collab_cli.provenance import say, show_provenance, warn_of_self_preference
 from collab_cli.row_options import ROW_OPTIONS, Rows
 from collab_cli.summary import note_same_user, show_users
-from collab_cli.terminal import Problems, StatisticsTable, cell, make_console, note, printable
+from collab_cli.terminal import (
+    Problems,
+    StatisticsTable,
+    cell,
+    make_console,
+    note,
+    print_text,
+    printable,
+    require_stdout,
+    this_command,
+)
 from collab_cli.units import money, of
 from collab_sdk import RunSpec
 from collab_sdk.errors import UsageError
@@ -35,6 +45,7 @@ from collab_sdk.evaluation import (
     BotStatistic,
     MissingBounds,
     PersonaResult,
+    StatisticCheck,
     bot_statistics,
     by_persona,
     evaluation_row,
@@ -62,13 +73,18 @@ PLAYED = declared_options(RunSpec, only=("samples", "calls_per_turn"), samples=1
     required=True,
     metavar="TASK",
     group=INPUT,
-    help="A benchmark, or py:MODULE:NAME for one of your own; repeatable.",
+    help="Task to play: a benchmark, logs for your own chats, or py:MODULE:NAME for your own task; repeatable.",
 )
 @option(
-    "--output", "-o", type=WRITTEN, metavar="FILE", group=OUTPUT, help="Write statistics and conversations as JSON."
+    "--output",
+    "-o",
+    type=WRITTEN,
+    metavar="FILE",
+    group=OUTPUT,
+    help="Write statistics and conversations to FILE as JSON.",
 )
-@option("--plot", type=WRITTEN, metavar="PNG", group=OUTPUT, help="Draw the statistics as a picture.")
-@taking(GATES)
+@option("--plot", type=WRITTEN, metavar="PNG", group=OUTPUT, help="Draw the statistics to a PNG file.")
+@taking(REQUIREMENTS)
 @run_options(
     *ROW_OPTIONS,
     *SEVERAL_BOTS,
@@ -88,10 +104,10 @@ def evaluate(
     work: Work,
     **values: Any,
 ) -> None:
-    """Play whole conversations of bots with the simulated user, and compare how they did.
+    """Let bots hold whole conversations with the simulated user, and compare the results.
 
-    Each statistic has a 95 % interval over conversations, and the difference to the first bot one over pairs of
-    conversations with the same goal; with too few for an interval, the counts are shown. Tasks: abg-coqa,
+    Each statistic has a 95 % interval over conversations, and each difference to the first bot one over pairs of
+    conversations with the same goal. If there are too few conversations, counts are shown instead. Tasks: abg-coqa,
     bigcodebench-chat, logs, math-chat, medium-docedit, order-desk.
 
     \b
@@ -102,7 +118,7 @@ def evaluate(
       collab evaluate -a py:my_app:bot -t logs --data chats.jsonl \\
           --model openai/gpt-4o-mini --by-persona --persona vague
     """
-    gate, rows = Gate.taken_out(values), Rows.taken_out(values, work)
+    required, rows = Requirements.taken_out(values), Rows.taken_out(values, work)
     for flag, given in (("--data file", rows.data), ("--split", rows.split)):
         if given is not None and len(task) > 1:
             raise UsageError(f"One {flag} belongs to one --task: run the command once for each.")
@@ -120,19 +136,20 @@ def evaluate(
         warn_of_self_preference(spec)
         dry_run(asked, problems)
         return
+    require_stdout(output)
     if plot is not None:
         require_plot()
-    done, verdicts = 0, list[Verdict]()
+    done, checks = 0, list[StatisticCheck]()
     with evaluating(asked, problems) as run:
         warn_of_self_preference(spec)
         for playing in run.tasks:
-            gate.check(playing, run.made_with(playing), list(run.bots))
+            required.check(playing, run.made_with(playing), list(run.bots))
         measured = map(Measured.of, run.all())
         for each in measured if output is None else _written(measured, output):
             results, title = each.evaluation.results, each.evaluation.evaluator.task.name
             done += sum(len(result.done) for result in results)
             _show_evaluation(each)
-            verdicts += gate.judge(each.evaluation, each.compared)
+            checks += required.checks(each.evaluation, each.compared)
             if plot is not None and each.statistics:
                 bots = [result.name for result in results]
                 plot_statistics(each.statistics, bots, plot, title=title, personas=each.personas)
@@ -141,14 +158,14 @@ def evaluate(
             note(f"{what:<9} {path}")
     if done:
         say(_next(output), err=True)
-        end_gate(verdicts)
+        end_by(checks)
     finish(problems, results=done, why="no conversation could be played and scored")
 
 
 def _next(output: Path | None) -> str:
     if output is None:
         return "Next: -o result.json keeps every conversation, for collab report, and as --baseline of a later run."
-    return f"Next: collab report {output} shows every conversation; a later run takes it as --baseline."
+    return f"Next: {this_command()} report {output} shows every conversation; a later run takes it as --baseline."
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -220,10 +237,10 @@ def _show_evaluation(measured: Measured) -> None:
         beside.show()
     else:
         means.show()
-        click.echo()
+        print_text()
         differences.show()
     for each in measured.personas:
-        click.echo()
+        print_text()
         _show_personas(each, evaluation)
     note(f"{BRACKETS} Of differences, over pairs with the same goal.")
     shown = [*figures, *(figure for each in measured.personas for figure in each.statistics)]

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, nullcontext
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from typing import Any
 
 from collab_cli.failures import finish
@@ -15,14 +15,12 @@ from collab_cli.terminal import Problems, note
 from collab_sdk import ChatModel, Conversation, Engine, RunSpec, as_chat_model
 from collab_sdk.concurrency import run_sync
 from collab_sdk.cost import estimate_evaluation
-from collab_sdk.engine import Ledger, Usage
-from collab_sdk.evaluation import BotResult, Episode, Evaluator
+from collab_sdk.engine import Ledger
+from collab_sdk.evaluation import BotResult, Episode, Evaluator, provenance
 from collab_sdk.jobs import EvaluateJob, roles_of
 from collab_sdk.metrics import PassRate
-from collab_sdk.plugins import import_named
-from collab_sdk.runs import Runner
+from collab_sdk.runs import Outcome, Runner
 from collab_sdk.simulator import HUMAN
-from collab_sdk.spec import made_with
 from collab_sdk.tasks import get_task
 
 
@@ -59,23 +57,7 @@ class Evaluation:
     @property
     def made_with(self) -> dict[str, Any]:
         """The provenance of these results."""
-        return provenance_of(self.spec, self.evaluator, self.bots, self.rows)
-
-
-def provenance_of(
-    spec: RunSpec, evaluator: Evaluator, bots: Mapping[str, ChatModel], rows: Mapping[str, Any]
-) -> dict[str, Any]:
-    """What decides the conversations of these bots in these rows."""
-    simulated = evaluator.toolbox.simulated
-    models = {
-        **bots,
-        "judge": evaluator.judge.model,
-        **({} if simulated is None or simulated.model is None else {"tools": simulated.model}),
-    }
-    known = {name: model.fingerprint for name, model in models.items()} | evaluator.simulator.fingerprints
-    codes = {name: import_named(name)[1] for name in spec.evaluation.tasks if name.startswith("py:")}
-    codes |= evaluator.toolbox.codes
-    return {**made_with(spec, known, codes=codes), "rows": dict(rows)}
+        return provenance(self.evaluator, self.bots, self.rows)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -100,31 +82,27 @@ class EvaluationRun:
 
     def made_with(self, task: TaskRun) -> dict[str, Any]:
         """The provenance that the results of a task will have."""
-        return provenance_of(self.spec, task.evaluator, self.bots, task.rows)
+        return provenance(task.evaluator, self.bots, task.rows)
 
     def _result(self, name: str, task: TaskRun) -> BotResult:
-        before = {role: replace(usage) for role, usage in self.engine.ledger.by_role().items()}
-        played, failed = run_sync(self._aplay(name, task))
-        after = self.engine.ledger.by_role()
-        by_role = {role: _minus(usage, before.get(role, Usage())) for role, usage in after.items()}
-        total = sum(by_role.values(), Usage())
-        return BotResult(name=name, played=played, usage=total, usage_by_role=by_role, failed=failed)
+        ledger = self.engine.ledger
+        before = ledger.by_role()
+        outcomes = run_sync(self._aplay(name, task))
+        return BotResult.of(name, outcomes, ledger.since(before))
 
-    async def _aplay(self, name: str, task: TaskRun) -> tuple[tuple[Episode, ...], dict[str, str]]:
-        played: list[Episode] = []
-        failed: dict[str, str] = {}
+    async def _aplay(self, name: str, task: TaskRun) -> list[Outcome[tuple[Episode, ...]]]:
+        outcomes: list[Outcome[tuple[Episode, ...]]] = []
         async for outcome in self.runner.run(task.jobs[name], task.conversations):
+            outcomes.append(outcome)
             if outcome.error is not None:
-                failed[outcome.conversation.id] = str(outcome.error)
                 self.problems.report(f"{name}, {outcome.conversation.id}: {outcome.error}")
             for one in outcome.value or ():
-                played.append(one)
                 if one.is_missing:
                     self.problems.report(f"{name}, {one.conversation_id}: {one.future.error}")
             self.progress.update(
                 done=self.progress.done + 1, failed=self.progress.failed + (outcome.error is not None), mean_mr=None
             )
-        return tuple(played), failed
+        return outcomes
 
 
 @contextmanager
@@ -185,7 +163,3 @@ def chosen_tasks(asked: Asked, engine: Engine, problems: Problems) -> Iterator[T
 def has_person(spec: RunSpec) -> bool:
     """Whether a person plays the user, at this terminal."""
     return any(user.name == HUMAN for user in spec.simulators)
-
-
-def _minus(after: Usage, before: Usage) -> Usage:
-    return Usage(**{field.name: getattr(after, field.name) - getattr(before, field.name) for field in fields(Usage)})

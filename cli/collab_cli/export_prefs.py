@@ -28,7 +28,7 @@ from collab_cli.progress import Progress, shown
 from collab_cli.provenance import how_played, show_provenance, warn_of_self_preference, what_counts
 from collab_cli.run import dry_run, named, running
 from collab_cli.summary import show_export
-from collab_cli.terminal import Problems, note
+from collab_cli.terminal import Problems, note, this_command
 from collab_cli.units import of
 from collab_sdk.concurrency import run_sync
 from collab_sdk.errors import CollabError
@@ -60,7 +60,7 @@ def _catalogues() -> set[str]:
     type=WrittenPath(files=_files, path_type=Path),
     metavar="FILE",
     group=OUTPUT,
-    help="File for the pairs, as JSON lines.",
+    help="Write the pairs to FILE as JSON lines.",
 )
 @option(
     "--format",
@@ -70,7 +70,7 @@ def _catalogues() -> set[str]:
     show_default=True,
     metavar="FORMAT",
     group=OUTPUT,
-    help="Kind of rows",
+    help="Format of the rows",
 )
 @option(
     "--eval-fraction",
@@ -79,7 +79,7 @@ def _catalogues() -> set[str]:
     show_default=True,
     metavar="FRACTION",
     group=OUTPUT,
-    help="Share of the chats to hold out.",
+    help="Share of the chats to hold out for evaluation.",
 )
 @run_options(*READING, *ROLES, *PER, *SCORING, *declared_options(PairRule), *LIMITS, DRY_RUN, *CACHE_OPTIONS, *RUNNER)
 def export_prefs(
@@ -90,13 +90,13 @@ def export_prefs(
     spec: RunSpec,
     work: Work,
 ) -> None:
-    """Relabel logged chats and write preference pairs.
+    """Turn logged chats into preference pairs.
 
-    At every assistant turn of LOGS (files, folders, or - for stdin) other responses are drawn and all are scored by how
-    the conversation goes on. The two whose order is surest become a pair, if it is sure enough.
+    At every assistant turn of LOGS (files, folders, or - for stdin), other responses are sampled, and all are scored by
+    how the conversation continues. The two whose order is most certain become a pair, if it is certain enough.
 
-    What nobody asked is in no log. A chat with a goal is played by that goal. One without is played by two inferred
-    goals, which differ in what the user left open: otherwise a bot that guesses would score as well as one that asks.
+    If a chat has a goal, it is played with that goal. If not, it is played with two inferred goals that settle what the
+    user left open in different ways; otherwise a bot that guesses would score as well as one that asks.
 
     \b
       collab export-prefs chats.jsonl --model openai/gpt-4o-mini \\
@@ -148,9 +148,10 @@ def export_prefs(
 
 
 def _next(output: Path, *, format: str, written: int) -> str:
+    collab = this_command()
     shown = output if written else beside(output, "turns")
-    train = f", then collab finetune {output} -m BASE -o DIR" if written and format == "trl" else ""
-    return f"Next: collab report {shown} shows {'the pairs' if written else 'why turns gave none'}{train}."
+    train = f", then {collab} finetune {output} -m BASE -o DIR" if written and format == "trl" else ""
+    return f"Next: {collab} report {shown} shows {'the pairs' if written else 'why turns gave none'}{train}."
 
 
 def _checked(output: Path | None) -> Path:

@@ -24,7 +24,7 @@ class ExitCode(IntEnum):
     SOME_FAILED = 3
     BUDGET = 4
     WORSE = 5
-    """What CI is to stop: a figure below --fail-under, or worse than the --baseline."""
+    """What CI is to stop: a statistic below --fail-under, or worse than the --baseline."""
     INTERRUPTED = 130
     PIPE_CLOSED = 141
     """As if killed by SIGPIPE: whoever read stdout has had enough."""
@@ -45,7 +45,17 @@ def explained() -> Iterator[None]:
         give_up(sys.stdout)
         raise click.exceptions.Exit(ExitCode.PIPE_CLOSED) from None
     except Exception as error:
-        raise click.exceptions.Exit(_explain(error)) from None
+        code = _explain(error)
+        _drop_unwritten()
+        raise click.exceptions.Exit(code) from None
+
+
+def _drop_unwritten() -> None:
+    """What stdout did not take would be tried again at the interpreter's end, with another error and exit code."""
+    try:
+        sys.stdout.flush()
+    except (OSError, ValueError):
+        give_up(sys.stdout)
 
 
 def finish(problems: Problems, *, results: float, why: str = NOTHING, incomplete: bool = False) -> None:

@@ -72,7 +72,7 @@ ASKED = [LIMIT, *LIMITS, *CACHE_OPTIONS]
     type=ReadPath(path_type=str),
     metavar="BASE",
     group=INPUT,
-    help="The base model: a folder, or a name on the hub.",
+    help="Base model: a folder, or a name on the Hugging Face hub.",
 )
 @option(
     "--output",
@@ -81,7 +81,7 @@ ASKED = [LIMIT, *LIMITS, *CACHE_OPTIONS]
     type=WrittenPath(folder=True, file_okay=False, path_type=Path),
     metavar="DIR",
     group=OUTPUT,
-    help="Folder for the adapter.",
+    help="Folder to write the adapter to.",
 )
 @option(
     "--loss",
@@ -90,7 +90,7 @@ ASKED = [LIMIT, *LIMITS, *CACHE_OPTIONS]
     callback=each_once,
     metavar="NAME=WEIGHT",
     group=TRAINING,
-    help="A term of DPO's loss; repeatable.  [default: sigmoid=1 sft=1]",
+    help="Term of the DPO loss, with its weight; repeatable.  [default: sigmoid=1 sft=1]",
 )
 @option(
     "--evaluate",
@@ -98,7 +98,7 @@ ASKED = [LIMIT, *LIMITS, *CACHE_OPTIONS]
     multiple=True,
     metavar="LOGS",
     group=INPUT,
-    help="Then compare base and adapter on the turns of these chats that it was not trained on; repeatable.",
+    help="After training, compare base and adapter on those of these chats that were not trained on; repeatable.",
 )
 @taking(declared_options(TrainingOptions))
 @run_options(
@@ -107,7 +107,12 @@ ASKED = [LIMIT, *LIMITS, *CACHE_OPTIONS]
     *JUDGE,
     *PLAYED,
     *ASKED,
-    option("--dry-run", is_flag=True, group=SPENDING, help="Only check, estimate and show; no weight is loaded."),
+    option(
+        "--dry-run",
+        is_flag=True,
+        group=SPENDING,
+        help="Check the data, estimate memory and show an example, and load no weights.",
+    ),
     needs_model=False,
     plays=lambda values: values["role"] != USER,
 )
@@ -118,17 +123,18 @@ def finetune(
     work: Work,
     **values: object,
 ) -> None:
-    """Fine-tune a LoRA adapter on preferences, or on what the model says while it is trained.
+    """Train a LoRA adapter on preferences, or on the model's own conversations.
 
-    PREFS is what export-prefs wrote, any other preference or SFT format as JSON lines, or a folder that Hugging Face
-    datasets saved. All that can go wrong silently is looked for before any weight is loaded. A run that was killed goes
-    on when the same command is given again.
+    PREFS is what export-prefs wrote, another preference or SFT format as JSON lines, or a folder saved by Hugging Face
+    datasets. The data are checked for silent errors before any weights are loaded. To resume a run that was killed,
+    give the same command again.
 
-    With --rounds, or a method that plays, PREFS are chats in any format of logs, with their goals: the model answers
-    them itself, the simulated user goes on from each reply, and its reward is how the conversation ends.
+    With --rounds, or with --method online-dpo, grpo, rloo or ppo, the model plays: PREFS are logged chats with goals,
+    the model answers them itself, the simulated user continues from each reply, and the reward is how the conversation
+    ends.
 
-    With --role user, PREFS are such chats too, and what is learnt is to write and leave as their users did: a simulated
-    user, to be used as --simulator plain:hf:BASE@DIR. Goals that the chats lack are inferred by --model.
+    With --role user, PREFS are logged chats too. The model learns to write and leave like their users, and can then be
+    used as --simulator plain:hf:BASE@DIR. If chats have no goals, --model infers them.
 
     \b
       collab finetune prefs.jsonl -m Qwen/Qwen2.5-1.5B-Instruct -o adapter \\

@@ -3,9 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import click
-
-from collab_cli.terminal import note, printable, show
+from collab_cli.terminal import note, print_text, printable, show
 from collab_cli.units import duration, of, size
 from collab_sdk.secrets import one_line
 from collab_sdk.training import USER, HeldOut, Memory, Preflight, RepliesCompared, TrainingReport
@@ -25,7 +23,7 @@ RENDERED = 2000
 
 def show_preflight(preflight: Preflight, *, skip_bad: bool) -> None:
     """Everything that can be known before a weight is loaded; on stdout, as a dry run is asked for just that."""
-    click.echo(
+    print_text(
         f"{of(preflight.examples, 'example')} to train on, {preflight.held_out:,} held out, "
         f"from {of(preflight.conversations, 'conversation')}."
     )
@@ -36,7 +34,7 @@ def show_preflight(preflight: Preflight, *, skip_bad: bool) -> None:
     if preflight.margins:
         show(_histogram("margin, chosen over rejected", preflight.margins))
     marked = " (what the loss counts is marked)" if replies else ""
-    click.echo(f"\nOne example as the model sees it{marked}:")
+    print_text(f"\nOne example as the model sees it{marked}:")
     show(_rendered(preflight.rendered))
     show(_plan(preflight))
     show(_memory(preflight))

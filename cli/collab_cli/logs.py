@@ -14,7 +14,7 @@ from collab_cli.options import CACHE_PLACE, LIMIT, LOG_FORMAT, LOGS
 from collab_cli.params import Group, Number, option, rows_output
 from collab_cli.paths import WrittenPath
 from collab_cli.run import named
-from collab_cli.terminal import Problems, note, printable
+from collab_cli.terminal import Problems, note, print_text, printable
 from collab_cli.units import of
 from collab_sdk import read_conversations
 from collab_sdk.cache import forget, is_directory, open_cache, shown_place
@@ -28,14 +28,14 @@ STORE = option(
     type=WrittenPath(in_place=database_files, dir_okay=False, path_type=Path),
     required=True,
     metavar="FILE",
-    help="The store; made if there is none.",
+    help="Store to import into; created if it does not exist.",
 )
 CHANGED_STORE = option(
     "--store",
     type=WrittenPath(in_place=database_files, exists=True, dir_okay=False, path_type=Path),
     required=True,
     metavar="FILE",
-    help="The store.",
+    help="Conversation store to use.",
 )
 BATCH = 200
 """Chats to a transaction."""
@@ -48,9 +48,9 @@ MADE_OF_CHATS = (
 
 @click.group(cls=Group)
 def logs() -> None:
-    """Look after the conversation store, the file that apps record into.
+    """Manage the conversation store, the file into which apps record.
 
-    Every command that takes LOGS reads a store like any other file.
+    Every command that takes LOGS can also read a store.
     """
 
 
@@ -60,9 +60,9 @@ def logs() -> None:
 @LOG_FORMAT
 @LIMIT
 def import_(logs: tuple[str, ...], store: Path, log_format: str | None, limit: int | None) -> None:
-    """Put logged chats into a store.
+    """Import logged chats into a store.
 
-    What the store has already stays as it is, so the same logs can be imported again.
+    Chats that the store already has are not changed, so you can import the same logs again.
 
     \b
       collab logs import chats.jsonl conversations.json --store chats.db
@@ -83,13 +83,13 @@ def import_(logs: tuple[str, ...], store: Path, log_format: str | None, limit: i
 @click.argument("stores", nargs=-1, required=True, metavar="STORE...", type=STORES)
 @rows_output("the rows")
 @option(
-    "--format", type=click.Choice(list(CHAT_WRITERS)), default="collab", show_default=True, help="The kind of rows."
+    "--format", type=click.Choice(list(CHAT_WRITERS)), default="collab", show_default=True, help="Format of the rows."
 )
 @LIMIT
 def export(stores: tuple[Path, ...], output: str, format: str, limit: int | None) -> None:
     """Write stored chats as JSON lines.
 
-    Only rows of the kind collab have everything: ids, goals, metadata and the other responses to each history.
+    Only --format collab keeps everything: ids, goals, metadata and the alternative responses.
 
     \b
       collab logs export chats.db -o chats.jsonl
@@ -108,18 +108,27 @@ def export(stores: tuple[Path, ...], output: str, format: str, limit: int | None
 
 @logs.command()
 @CHANGED_STORE
-@option("--older-than", type=Number(min=0), metavar="DAYS", help="Chats whose last call is that old.")
-@option("--conversation", metavar="ID", help="The chat with this id.")
-@option("--user", metavar="ID", help="Chats of this user, by the id that list shows or, with --salt, their own.")
-@option("--salt", metavar="TEXT", help="What the app hashes user ids with.")
+@option(
+    "--older-than",
+    type=Number(min=0),
+    metavar="DAYS",
+    help="Delete chats whose last call is older than this many days.",
+)
+@option("--conversation", metavar="ID", help="Delete the chat with this id.")
+@option(
+    "--user",
+    metavar="ID",
+    help="Delete the chats of this user: the id that list shows or, with --salt, the original id.",
+)
+@option("--salt", metavar="TEXT", help="Salt with which the app hashes user ids.")
 @option(
     "--cache",
     type=CACHE_PLACE,
     metavar="WHERE",
-    help="Delete the replies that hold what these users said from this cache, too: a directory or a URL. They are "
-    "found by the text of the messages; short ones, such as thanks, are not looked for.",
+    help="Also delete cached replies that contain what these users said, from this directory or URL. They are "
+    "found by the text of the messages; short messages, such as thanks, are not looked for.",
 )
-@option("--yes", is_flag=True, help="Do not ask first.")
+@option("--yes", is_flag=True, help="Do not ask for confirmation.")
 def purge(
     store: Path,
     older_than: float | None,
@@ -129,11 +138,11 @@ def purge(
     cache: str | None,
     yes: bool,
 ) -> None:
-    """Delete chats for good, by age, id or user.
+    """Permanently delete chats, by age, id or user.
 
-    Their text is gone from the file and those beside it, but for messages that other chats share. Of several
-    options, all must fit. Runs that read the store keep text in the cache of replies, and in the files they write:
-    delete those yourself.
+    The text of these chats is removed from the store and the files beside it, except for messages that other chats
+    share. If you give several options, a chat must match all of them. The cache of replies (see --cache) and files
+    written by other commands may still contain the text; delete those yourself.
 
     \b
       collab logs purge --store chats.db --older-than 90
@@ -152,13 +161,13 @@ def purge(
         if found.conversations and not yes:
             also = "" if cache is None else f", and the replies that quote them from {printable(shown_place(cache))}"
             where = f"{printable(str(store))}{also}"
-            click.confirm(f"Delete {what} from {where}? There is no way back.", abort=True, err=True)
+            click.confirm(f"Delete {what} from {where}? This cannot be undone.", abort=True, err=True)
         if cache is not None:  # before the chats, by whose text the replies are found
             _forget(cache, chats.said(wanted))
         purged = chats.purge(wanted)  # of none, too: text that an earlier one could not wipe goes now
         left = len(chats)
     gone = f"{of(purged.conversations, 'chat')} with {of(purged.calls, 'call')} and {of(purged.messages, 'message')}"
-    click.echo(f"Deleted {gone} from {printable(str(store))}; {left:,} left.")
+    print_text(f"Deleted {gone} from {printable(str(store))}; {left:,} left.")
     others = "" if cache is not None else "the cache of replies (--cache), "
     note(f"Their text may still be in {others}{MADE_OF_CHATS}, if you made any, and in backups.")
 
@@ -170,7 +179,7 @@ def _forget(cache: str, texts: set[str]) -> None:
         forgotten, found = forget(replies, texts), replies.stats()
     deleted, kept = forgotten.matching + forgotten.damaged, forgotten.foreign + found.quarantined
     count = f"{deleted:,} {'reply' if deleted == 1 else 'replies'}"
-    click.echo(f"Deleted {count} from {printable(found.where)}; {found.records:,} left.")
+    print_text(f"Deleted {count} from {printable(found.where)}; {found.records:,} left.")
     if kept:
         note(f"{kept:,} more cannot be read, and may hold their text: `collab cache prune --unreadable` deletes them.")
 

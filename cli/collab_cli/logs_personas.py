@@ -26,13 +26,13 @@ from collab_sdk.types import Persona
 
 @click.command(cls=Command)
 @LOGS
-@rows_output("the personas, one a line")
+@rows_output("the personas, one per line,")
 @run_options(*READING, *DEFAULT_MODEL, *LIMITS, DRY_RUN, *CACHE_OPTIONS)
 def personas(logs: tuple[str, ...], output: str, spec: RunSpec, work: Work) -> None:
     """Describe the users of logged chats as personas, for --persona.
 
-    A model reads what each user typed, and writes down how they behave and write: not what they want, no names, and
-    nothing they said. Descriptions that quote a user are refused. Look at the file before you share it.
+    A model reads what each user typed and describes how they behave and write, without what they want, names or
+    quotations. A description that quotes its user is refused. Read the file before you share it.
 
     \b
       collab logs personas chats.jsonl -o users.jsonl --model openai/gpt-4o-mini

@@ -13,7 +13,7 @@ import click
 from collab_cli.failures import finish
 from collab_cli.params import Command, Count, option
 from collab_cli.paths import ReadPath
-from collab_cli.terminal import Problems, make_console, note, printable, shown_call
+from collab_cli.terminal import Problems, make_console, note, print_text, printable, shown_call
 from collab_cli.terminal import show as show_text
 from collab_cli.units import of
 from collab_sdk import Conversation
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 STORES = ReadPath(exists=True, dir_okay=False, path_type=Path)
 """Files of stores that are read; what else is wrong with them, the store says."""
-READ_STORE = option("--store", type=STORES, required=True, metavar="FILE", help="The store.")
+READ_STORE = option("--store", type=STORES, required=True, metavar="FILE", help="Conversation store to use.")
 LISTED = 50
 SCHEMA = "collab/stored-chat/v1"
 INDENT, STEP = "    ", "  "
@@ -39,10 +39,10 @@ SIDE_COLUMN = 6
 
 @click.command("list", cls=Command)
 @READ_STORE
-@option("--limit", type=Count(min=1), metavar="N", help=f"Show N chats.  [default: {LISTED}; with --json, all]")
-@option("--json", is_flag=True, help="JSON lines in place of the table.")
+@option("--limit", type=Count(min=1), metavar="N", help=f"Show at most N chats.  [default: {LISTED}; with --json, all]")
+@option("--json", is_flag=True, help="Print JSON lines instead of a table.")
 def list_(store: Path, limit: int | None, json: bool) -> None:
-    """List the chats of a store, the latest first, and count the calls that are in none of them."""
+    """List the chats of a store, latest first, and count the calls that belong to no chat."""
     problems, listed, left_out = Problems(), 0, 0
     with ConversationStore(store) as chats:
         if json:
@@ -72,20 +72,20 @@ def list_(store: Path, limit: int | None, json: bool) -> None:
 @click.command(cls=Command)
 @click.argument("id")
 @READ_STORE
-@option("--side-calls", is_flag=True, help="Show what the app asked models beside the chat, too.")
+@option("--side-calls", is_flag=True, help="Also show side calls: what the app asked models besides the chat.")
 def show(id: str, store: Path, side_calls: bool) -> None:
-    """Show a chat, and the other responses that were given along it."""
+    """Show a chat and the alternative responses in it."""
     width = make_console(err=False).width
     with ConversationStore(store) as chats:
         described, chat = chats.describe(id), chats.get(id)
         beside = chats.side_calls(id) if side_calls else ()
     for line in _lines(described, chat, width=width):
-        click.echo(line)
+        print_text(line)
     for number, call in enumerate(beside, 1):
         for line in _side_call(number, call, width):
-            click.echo(line)
+            print_text(line)
     if described.side_calls and not side_calls:
-        click.echo(f"\n{of(described.side_calls, 'side call')} (--side-calls shows {_them(described.side_calls)})")
+        print_text(f"\n{of(described.side_calls, 'side call')} (--side-calls shows {_them(described.side_calls)})")
 
 
 def _table(chats: Sequence[StoredChat], *, with_side_calls: bool) -> "Table":

@@ -11,28 +11,28 @@ from collab_cli.terminal import one_line_warnings, open_standard_streams
 from collab_sdk.version import __version__
 
 COMMANDS = {
-    "export-prefs": "Relabel logged chats and write preference pairs.",
+    "export-prefs": "Turn logged chats into preference pairs.",
     "score": "Score every assistant turn of logged chats.",
     "evaluate": "Compare bots in whole conversations, with intervals.",
-    "check-sim": "Compare the simulated user with the real ones of logged chats.",
-    "check-judge": "Find out how far the judge can be trusted.",
-    "report": "Make a page to look at before training; review pairs.",
-    "finetune": "Fine-tune a LoRA adapter on preferences.",
-    "tasks": "List the benchmark tasks; make chats of their rows.",
-    "logs": "Look after the conversation store.",
-    "demo": "See the main job done on sample chats: no key, no network.",
-    "doctor": "Check the installation, the keys and the models.",
-    "cache": "Look after the replies kept on disk.",
+    "check-sim": "Measure how human the simulated user is.",
+    "check-judge": "Measure how far the judge can be trusted.",
+    "report": "Make a web page of results; review pairs on it.",
+    "finetune": "Train a LoRA adapter on preferences.",
+    "tasks": "List benchmark tasks; turn their rows into chats.",
+    "logs": "Manage the store of recorded conversations.",
+    "demo": "Try it on sample chats, without key or network.",
+    "doctor": "Check installation, keys and models.",
+    "cache": "Manage the cache of model replies.",
 }
 """In the order of use; the module of a command has its name."""
 
 EPILOG = """\
-Every option of every command also reads COLLAB_<OPTION>, such as COLLAB_MODEL or COLLAB_MAX_USD, and stands in a file
-of options by its long name: --config collab.toml. Flags win over the environment, which wins over the file.
+Every option can also be set by an environment variable, such as COLLAB_MODEL for --model, or in a file of options:
+--config collab.toml. Flags override environment variables, which override the file.
 
-Exit codes: 0 done, 1 error or no result, 2 usage, 3 finished but some conversations or input lines failed, 4 budget
-reached, 5 a bot worse than evaluate --baseline or --fail-under allows, 130 interrupted. After 4 and 130 the same
-command resumes where it stopped.
+Exit codes: 0 done; 1 error, or no result; 2 wrong usage; 3 finished, but some conversations or input lines failed;
+4 budget reached; 5 a bot is worse than evaluate was told to allow; 130 interrupted. After 4 and
+130, run the same command again to resume.
 """
 
 
@@ -72,7 +72,7 @@ class Commands(SuggestingGroup):
 def main() -> None:
     """Make an existing chatbot a better collaborator: score its replies by how the conversation ends, and train on it.
 
-    New here: collab demo
+    To begin, run: collab demo
     """
 
 

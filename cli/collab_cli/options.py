@@ -68,15 +68,16 @@ NO_MODEL = (
 MODEL = "model"
 TOOLS_MODEL = "tools-model"
 ROLE_HELP = {
-    "assistant": "The bot: a model's name, or a function of yours as py:MODULE:FUNCTION.",
-    "simulator": "Who plays the user: a model, prompted to play the user; plain:MODEL for a model that writes as a "
-    "user; logs:PATH for real users' own messages; py:MODULE:FUNCTION; script; in evaluate also human, a person at "
-    "this terminal. Repeatable; a last =NUMBER, unless NAME is a path with it "
-    "or an option of one, is the share of futures that each plays",
-    "judge": "The model that scores conversations.  [default: --model, or the first simulator that is prompted]",
-    TOOLS_MODEL: "The model that plays simulated tools.  [default: the simulator if it is prompted, else the judge; "
-    "without its settings]",
-    MODEL: "Default model for assistant, simulator and judge: openai/gpt-4o-mini, or offline for rules.",
+    "assistant": "The bot: the name of a model, or your own function as py:MODULE:FUNCTION.",
+    "simulator": "Who plays the user: a model that is prompted to (MODEL), a model trained to write as a user "
+    "(plain:MODEL), real users' messages (logs:PATH), your code (py:MODULE:FUNCTION), the script in each "
+    "row (script), or in evaluate you yourself (human). Repeat it for several users; =WEIGHT is the "
+    "share of futures that each plays",
+    "judge": "The model that scores conversations.  [default: --model, or the first prompted simulator]",
+    TOOLS_MODEL: "The model that plays simulated tools.  [default: the simulator if it is a prompted model, else the "
+    "judge, without their settings]",
+    MODEL: "Model for assistant, simulator and judge, unless they are named: a name such as openai/gpt-4o-mini, "
+    "or offline for rules without any model.",
 }
 LOGS = click.argument("logs", type=ReadPath(path_type=str, allow_dash=True), nargs=-1, required=True, metavar="LOGS...")
 """Files, folders, or `-` for stdin. That they exist is checked by the reader, which knows them all."""
@@ -92,16 +93,16 @@ class Work:
     cache: str | None = None
 
 
-LIMIT = option("--limit", type=Count(min=1), metavar="N", group=INPUT, help="Stop after N conversations.")
+LIMIT = option("--limit", type=Count(min=1), metavar="N", group=INPUT, help="Read at most N conversations.")
 LOG_FORMAT = option(
     "--log-format",
     cls=OneOf,
     names=log_format_names,
     metavar="FORMAT",
     group=INPUT,
-    help="Format of the logs, where their content does not show it",
+    help="Format of the logs, if it is not detected from their content",
 )
-DRY_RUN = option("--dry-run", is_flag=True, group=SPENDING, help="Only estimate the calls, tokens and cost.")
+DRY_RUN = option("--dry-run", is_flag=True, group=SPENDING, help="Estimate calls, tokens and cost, and make no call.")
 
 
 def _cache_files(where: Path) -> list[Path]:
@@ -124,15 +125,15 @@ CACHE_OPTIONS = [
         type=CACHE_PLACE,
         metavar="WHERE",
         group=CACHE,
-        help="Where replies are kept: a directory, or redis://... or postgresql://... to share them.  "
-        "[default: collab in the user's cache directory]",
+        help="Where model replies are cached: a directory, or redis://... or postgresql://... to share them "
+        "between machines.  [default: collab in the user's cache directory]",
     ),
     option(
         "--cache-dir",
         type=WrittenPath(in_place=_cache_files, file_okay=False),
         metavar="DIRECTORY",
         group=CACHE,
-        help="The same, for a directory.",
+        help="Cache model replies in this directory; the same as --cache DIRECTORY.",
     ),
 ]
 
@@ -239,7 +240,7 @@ class BotName(click.ParamType[str]):
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
         if (meant := bot_meant(value)) is not None:
-            self.fail(f"{value!r} is Python code and no name of a bot: {meant}.", param, ctx)
+            self.fail(f"{value!r} is Python code, not the name of a bot: {meant}.", param, ctx)
         for path in files_of(value):
             note_read(ctx, path)
         return value
@@ -250,12 +251,12 @@ def _role_options(role: str, *, several: bool = False) -> list[Decorator]:
     short = ["-a"] if role == "assistant" else []
     who = {MODEL: "--model", TOOLS_MODEL: "the tools' model", "simulator": "the simulators"}.get(role, f"the {role}")
     whose = f"{who}'" if who.endswith("s") else f"{who}'s"
-    more = "; repeatable: others are compared with the first" if several else ""
+    more = ". Repeatable: all others are compared with the first" if several else ""
     base = (
-        "Address of an OpenAI-compatible server for --model, and for each role whose name has no address of its own; "
-        "repeatable, for replicas that share the calls."
+        "Address of the OpenAI-compatible server of --model, and of every role whose name does not belong to "
+        "a provider. Repeat it for replicas that share the calls."
         if role == MODEL
-        else f"Address of an OpenAI-compatible server for {who} alone; repeatable, for replicas."
+        else f"Address of the OpenAI-compatible server of {who}; repeatable, for replicas."
     )
     is_user = role == "simulator"
     return [
@@ -274,7 +275,7 @@ def _role_options(role: str, *, several: bool = False) -> list[Decorator]:
             f"--{prefix}api-key-env",
             metavar="NAME",
             group=WHO,
-            help=f"Environment variable that holds the key for {whose} server.",
+            help=f"Environment variable with the key for {whose} server.",
         ),
         option(
             f"--{role}-option",
@@ -283,10 +284,10 @@ def _role_options(role: str, *, several: bool = False) -> list[Decorator]:
             metavar="KEY=VALUE",
             callback=_over_file,
             group=WHO,
-            help="A setting of --model, such as temperature=0.2, extra_body.KEY=VALUE or price=IN/OUT (USD for a "
-            "million tokens); the value 'default' leaves it to the server; repeatable."
+            help="Setting of --model, such as temperature=0.2, extra_body.KEY=VALUE or price=IN/OUT (USD per million "
+            "tokens); KEY=default leaves it to the server. Repeatable."
             if role == MODEL
-            else f"A setting of {who} alone, as for --model-option; repeatable.",
+            else f"Setting of {who}, as for --model-option; repeatable.",
         ),
     ]
 
@@ -307,9 +308,9 @@ METRIC = option(
     callback=each_once,
     metavar="NAME=WEIGHT[,OPTION=VALUE]",
     group="What is scored",
-    help="What a conversation is worth; repeatable. The rate of token_penalty, 5e-4 a token, suits short chats; for "
-    "long answers write token_penalty=1,rate=1e-4.  [default: goal=1 interactivity=1 token_penalty=1, and where there "
-    "are tools grounded=1]",
+    help="Metric of the reward, with its weight; repeatable. The default rate of token_penalty, 5e-4 per "
+    "token, suits short chats; for long answers use token_penalty=1,rate=1e-4.  [default: goal=1 "
+    "interactivity=1 token_penalty=1, and grounded=1 if there are tools]",
 )
 TOOLS = [
     option(
@@ -319,9 +320,9 @@ TOOLS = [
         callback=named_tools,
         metavar="HOW",
         group=WHO,
-        help="What runs the assistant's calls, unless the bot runs them itself: recorded (the log's own results), "
-        "simulated (a model plays the tools), py:MODULE:NAME (your functions or class; with sandbox: in front, in the "
-        "sandbox), or none; several, repeated or with commas between them, are asked in order.  "
+        help="What runs the assistant's tool calls, if the bot does not run them itself: recorded (results in the "
+        "log), simulated (a model), py:MODULE:NAME (your functions or class), sandbox:py:MODULE:NAME (the same in the "
+        "sandbox), or none. Give several, separated by commas, to try them in order.  "
         f"[default: {','.join(DEFAULT_TOOLS)}]",
     ),
     *_role_options(TOOLS_MODEL),
@@ -332,8 +333,8 @@ PERSONA = option(
     multiple=True,
     metavar="NAME|FILE",
     group=WHO,
-    help=f"Who the user is: {', '.join(PERSONAS)}, or a file of collab logs personas; repeatable. Of several, one is "
-    "drawn for each sample; a persona in a row comes first.",
+    help=f"Persona of the user: {', '.join(PERSONAS)}, or a file written by collab logs personas. Repeat it to draw "
+    "one of several for each sample; a persona in a row takes precedence.",
 )
 DEFAULT_MODEL = _role_options(MODEL)
 ASSISTANT_SETTINGS = _role_options("assistant")[-1:]
@@ -555,6 +556,8 @@ class _Roles:
     ) -> tuple[ModelSettings | None, Any]:
         """What was asked for, over the defaults of the role, or of that user; None where nothing was."""
         pairs = [*(self._values[f"{MODEL}.option"] if from_model else ()), *self._values[f"{role}.option"], *more]
+        if from_model:
+            model_settings(self._values[f"{MODEL}.option"], f"--{MODEL}-option")  # an error names what was typed
         given, price = model_settings(pairs, f"--{role.replace('_', '-')}-option")
         defaults = default_settings(name) if role == "simulator" else ROLE_NAMES[role]
         return (replace(defaults, **given) if given else None), price

@@ -1,4 +1,4 @@
-"""What the options of a training are called in TRL, PEFT and transformers, and what they are called here."""
+"""What options are called elsewhere, such as in TRL, PEFT and transformers, and what they are called here."""
 
 from collections.abc import Collection
 
@@ -132,12 +132,16 @@ INSTEAD = {
     "warmup-steps": "the warm-up is a share of the steps, --warmup-ratio",
 }
 """Options that have no counterpart of the same meaning, and what there is in their place."""
+SETTINGS = frozenset({"temperature", "max-tokens", "top-p", "seed", "stop", "reasoning-effort"})
+"""Settings of a model, which are values of one option."""
 
 
 def known_elsewhere(name: str, flags: Collection[str]) -> str | None:
-    """What to say to somebody who gives an option its name in TRL or PEFT; `name` and `flags` are long flags."""
+    """What to say to somebody who gives an option its name elsewhere; `name` and `flags` are long flags."""
     name = name.removeprefix("--").replace("_", "-").lower()
     ours = name if name in flags else OURS.get(name)
     if ours in flags:
         return f"here it is --{ours}"
+    if name in SETTINGS and "model-option" in flags:
+        return f"write --model-option {name.replace('-', '_')}=VALUE"
     return INSTEAD.get(name) if "lora-r" in flags else None

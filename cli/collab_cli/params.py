@@ -15,7 +15,9 @@ from collab_cli import paths
 from collab_cli.config import check_variants, choose_variants, read_config
 from collab_cli.model_options import GivenUser
 from collab_cli.other_names import known_elsewhere
-from collab_cli.suggestions import SuggestingGroup
+from collab_cli.suggestions import SuggestingGroup, is_slip
+from collab_cli.terminal import note
+from collab_sdk.errors import closest, did_you_mean
 from collab_sdk.plugins import source_file
 from collab_sdk.simulator import PERSONAS, files_of_user
 from collab_sdk.spec import MetricSpec
@@ -28,6 +30,11 @@ GROUPS = (
 )
 """The headings of `--help`, in their order."""
 PREFIX = "COLLAB_"
+MISSING = {
+    "logs": "Missing argument 'LOGS...': name files or folders of chats, or - for stdin.",
+    "store": "Missing option '--store': name the file that your app records into, such as --store chats.db.",
+}
+"""What to say where one of these parameters is missing."""
 
 
 class Count(click.IntRange):
@@ -57,7 +64,14 @@ class Weight(click.ParamType[tuple[str, float]]):
         name, separator, weight = value.partition("=")
         if not name or not separator:
             self.fail(f"{value!r} must read NAME=WEIGHT, such as goal=1.", param, ctx)
-        return name.strip(), Number().convert(weight, param, ctx)
+        return name.strip(), _weight(self, weight, param, ctx)
+
+
+def _weight(kind: click.ParamType[Any], text: str, param: click.Parameter | None, ctx: click.Context | None) -> float:
+    try:
+        return float(Number().convert(text, param, ctx))
+    except click.BadParameter as error:
+        kind.fail(f"{error.message.rstrip('.')}: write NAME=WEIGHT, such as goal=1.", param, ctx)
 
 
 def each_once(ctx: click.Context, param: click.Parameter, weights: tuple[Any, ...]) -> Any:
@@ -85,7 +99,7 @@ class MetricParam(click.ParamType[MetricSpec]):
         options = dict(_key_and_value(other, self, param, ctx) for other in others)
         if not name.strip():
             self.fail(f"{value!r} must read NAME=WEIGHT, such as goal=1.", param, ctx)
-        weighed = Number().convert(weight, param, ctx) if separator else 1.0
+        weighed = _weight(self, weight, param, ctx) if separator else 1.0
         return MetricSpec(name=name.strip(), weight=weighed, options=options)
 
 
@@ -230,7 +244,8 @@ class OneOf(Option):
 
     def type_cast_value(self, ctx: click.Context, value: Any) -> Any:
         if value is not None and value not in (names := self._names()):
-            raise click.BadParameter(f"{value!r} is not one of {', '.join(map(repr, names))}.", ctx, self)
+            known = did_you_mean(closest(str(value), names)) or f" Known: {', '.join(names)}."
+            raise click.BadParameter(f"{value!r} is unknown.{known}", ctx, self)
         return value
 
     def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
@@ -255,7 +270,7 @@ def rows_output(what: str) -> Decorator:
         show_default=True,
         metavar="FILE",
         group=OUTPUT,
-        help=f"File for {what}; - is stdout.",
+        help=f"Write {what} to FILE; - is stdout.",
     )
 
 
@@ -272,7 +287,8 @@ class Command(paths.GuardedCommand):
             expose_value=False,
             callback=read_config,
             metavar="FILE",
-            help="Read options from a TOML or YAML file. Flags win over the environment, which wins over the file.",
+            help="Read options from a TOML or YAML file. Flags override environment variables, which override the "
+            "file.",
         )
         variant = Option(
             ["--variant"],
@@ -282,7 +298,7 @@ class Command(paths.GuardedCommand):
             expose_value=False,
             callback=choose_variants,
             metavar="NAME",
-            help="Take the options in [variant.NAME] of that file, too; repeatable, the last one wins.",
+            help="Also use the options in [variant.NAME] of that file. Repeatable; the last one wins.",
         )
         self.params += [config, variant]
 
@@ -294,8 +310,22 @@ class Command(paths.GuardedCommand):
             if (meant := known_elsewhere(error.option_name, flags)) is None:
                 raise
             raise click.UsageError(f"No such option {error.option_name!r}: {meant}.", ctx) from None
+        except click.MissingParameter as error:
+            name = None if error.param is None else error.param.name
+            if name not in MISSING:
+                raise
+            raise click.UsageError(MISSING[name], ctx) from None
         check_variants(ctx)
+        self._note_misspelt_variables()
         return rest
+
+    def _note_misspelt_variables(self) -> None:
+        """Say so where a variable of the environment is nearly that of an option, and nothing reads it."""
+        known = [str(param.envvar) for param in self.params if param.envvar]
+        for name in sorted(name for name in os.environ if name.startswith(PREFIX)):
+            for meant in known if name not in known else ():
+                if is_slip(name, meant):
+                    note(f"Warning: {name} is not an option of this command.{did_you_mean(meant)}")
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         by_group: dict[str, list[tuple[str, str]]] = {}

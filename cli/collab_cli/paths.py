@@ -9,7 +9,7 @@ import click
 
 from collab_cli.terminal import printable
 from collab_sdk.errors import OutputError
-from collab_sdk.files import STDIN, Inputs
+from collab_sdk.files import STDIN, Inputs, file_meant
 
 _READ, _WRITTEN = "collab.read", "collab.written"
 
@@ -20,7 +20,12 @@ class ReadPath(click.Path):
     """A file or folder that the command reads."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        path = super().convert(value, param, ctx)
+        try:
+            path = super().convert(value, param, ctx)
+        except click.BadParameter as error:
+            name = os.fsdecode(value)
+            meant = "" if os.path.lexists(name) else file_meant(name)
+            raise click.BadParameter(f"{error.message.rstrip('.')}{meant or '.'}", error.ctx, error.param) from None
         note_read(ctx, os.fsdecode(path))
         return path
 

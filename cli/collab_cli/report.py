@@ -23,14 +23,14 @@ PAST = {Verdict.KEEP: "kept", Verdict.FLIP: "flipped", Verdict.DROP: "dropped"}
     "-o",
     type=WrittenPath(files=export_files, dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="The page, or the reviewed pairs.  [default: NAME.html]",
+    help="Write the page, or with --apply the reviewed pairs, to FILE.  [default: NAME.html]",
 )
-@option("--apply", type=FILE, metavar="DECISIONS", help="Apply what the page saved to the pairs in FILE.")
+@option("--apply", type=FILE, metavar="DECISIONS", help="Apply the decisions saved on the page to the pairs in FILE.")
 def report(file: Path, output: Path | None, apply: Path | None) -> None:
-    """Make a page to look at before training, and review pairs on it.
+    """Make a web page of results, and review pairs on it before you train.
 
-    FILE holds pairs of export-prefs, or what score -o, evaluate -o or check-sim --json wrote. The page is one HTML file
-    that needs no network. On it pairs are kept, flipped or dropped; --apply takes the file of decisions that it saves.
+    FILE is what export-prefs, score -o, evaluate -o or check-sim --json wrote. The page is a single HTML file that
+    works offline. On it you can keep, flip or drop pairs and save your decisions; --apply writes the pairs as decided.
 
     \b
       collab report prefs.jsonl -o report.html
@@ -65,6 +65,8 @@ def _show_applied(applied: Applied, output: Path, pairs: Path) -> None:
     note(f"Of {pairs.name}: {done}{who}.")
     if applied.undecided:
         note(f"{of(applied.undecided, 'pair')} without a decision stay as they are.")
+    if applied.agreement:
+        note(applied.agreement)
     note(f"Pairs:    {output}")
     note(f"Details:  {beside(output, 'turns')} (with who decided what)")
 

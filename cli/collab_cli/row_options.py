@@ -21,13 +21,14 @@ DATA = [
         type=ReadPath(dir_okay=False, path_type=Path),
         metavar="FILE",
         group=INPUT,
-        help="The task's rows, in the data set's schema, or chats.  [default: from the Hugging Face hub]",
+        help="File with the rows of the task, in the schema of its data set, or with chats.  [default: the data "
+        "set on the Hugging Face hub]",
     ),
     option(
         "--split",
         metavar="NAME",
         group=INPUT,
-        help="Split of the data set on the hub, such as train.  [default: the task's own]",
+        help="Split of the data set on the hub, such as train.  [default: the task's]",
     ),
 ]
 CHOICE = [
@@ -37,11 +38,17 @@ CHOICE = [
         default=0,
         metavar="N",
         group=INPUT,
-        help="Leave out the first N rows, such as those that another command took.",
+        help="Skip the first N rows, for example those that another command has used.",
     ),
-    option("--shuffle", is_flag=True, group=INPUT, help="Take the rows in an order that --seed draws."),
+    option("--shuffle", is_flag=True, group=INPUT, help="Shuffle the rows with --seed."),
     option(
-        "--seed", type=Count(min=0), default=0, metavar="N", group=INPUT, help="Seed of --shuffle.", show_default=True
+        "--seed",
+        type=Count(min=0),
+        default=0,
+        metavar="N",
+        group=INPUT,
+        help="Random seed of --shuffle.",
+        show_default=True,
     ),
 ]
 ROW_OPTIONS = [*DATA, LIMIT, *CHOICE]

@@ -29,9 +29,10 @@ from collab_cli.provenance import warn_of_self_preference
 from collab_cli.run import Run, dry_run, named, running
 from collab_cli.score_output import ScoreResult, Take, json_rows
 from collab_cli.summary import show_missing, show_scales, show_users
-from collab_cli.terminal import Problems
+from collab_cli.terminal import Problems, require_stdout
 from collab_sdk import MRScore, RunSpec
 from collab_sdk.concurrency import run_sync
+from collab_sdk.errors import UsageError
 from collab_sdk.files import run_path
 from collab_sdk.jobs import ScoreJob
 from collab_sdk.simulator import UserTotals
@@ -44,23 +45,23 @@ def _files(output: Path) -> list[Path]:
 
 @click.command(cls=Command)
 @LOGS
-@option("--json", is_flag=True, group=OUTPUT, help="Print JSON lines with every future instead of a result for people.")
-@option("--table", is_flag=True, group=OUTPUT, help="List the scores of all responses, too, chat by chat.")
+@option("--json", is_flag=True, group=OUTPUT, help="Print JSON lines with every future instead of a summary.")
+@option("--table", is_flag=True, group=OUTPUT, help="Also list the scores of all responses, chat by chat.")
 @option(
     "--output",
     "-o",
     type=WrittenPath(files=_files, dir_okay=False, path_type=Path),
     metavar="FILE",
     group=OUTPUT,
-    help="Write the JSON lines to a file, for a report.",
+    help="Write the JSON lines to FILE, for collab report.",
 )
 @run_options(*READING, *ROLES, *PER, *SCORING, *LIMITS, DRY_RUN, *CACHE_OPTIONS, *RUNNER)
 def score(logs: tuple[str, ...], json: bool, table: bool, output: Path | None, spec: RunSpec, work: Work) -> None:
     """Score every assistant turn of logged chats, or every decision of an agent.
 
-    The MR of a response is the mean reward of conversations that go on from it: how much of the user's goal they meet,
-    how well the assistant worked with the user, what that cost in tokens and, where there are tools, whether its claims
-    are borne out by what was called and what came back. Beside it stands the observed reward, that of what really
+    The score of a response is its MR, the mean reward of conversations that continue from it. The reward measures how
+    much of the user's goal was met, how well the assistant collaborated, how many tokens this took, and, if there are
+    tools, whether calls and results support the assistant's claims. The observed reward is that of what really
     followed. LOGS are files, folders, or - for stdin.
 
     \b
@@ -68,11 +69,15 @@ def score(logs: tuple[str, ...], json: bool, table: bool, output: Path | None, s
       collab score chats.jsonl -a py:my_app:bot --model openai/gpt-4o-mini \\
           --json > scores.jsonl
     """
+    if table and json:
+        raise UsageError("--table is for people, and --json prints rows in place of a result for them: give one.")
     problems, tally = Problems(), Tally()
     if work.dry_run:
         warn_of_self_preference(spec)
         dry_run(logs, spec, work, problems)
         return
+    if not json:
+        require_stdout(output)
     with ScoreResult(spec, table=table, output=output, err=json) as result:
         with ExitStack() as opened:
             run = opened.enter_context(running(logs, spec, work, problems))

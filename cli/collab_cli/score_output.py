@@ -2,20 +2,19 @@
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from textwrap import wrap
 from typing import TYPE_CHECKING, Self
 
-import click
-
 from collab_cli.provenance import how_played, say, show_provenance, what_counts
-from collab_cli.terminal import is_terminal, make_console, printable, show, shown_response
+from collab_cli.terminal import is_terminal, make_console, print_text, printable, show, shown_response, this_command
 from collab_cli.units import of
 from collab_cli.worst import LEAST_ERROR, Worst
 from collab_sdk import MRScore, MRScorer, RunSpec
 from collab_sdk.concurrency import run_sync
+from collab_sdk.errors import OutputError
 from collab_sdk.files import JsonlWriter, run_path
 from collab_sdk.score_rows import response_row, run_row
 from collab_sdk.simulator import UserTotals
@@ -70,13 +69,13 @@ class ScoreResult:
     """
 
     def __init__(self, spec: RunSpec, *, table: bool, output: Path | None, err: bool) -> None:
-        self._spec, self._has_table, self._output, self._err = spec, table and not err, output, err
+        self._spec, self._has_table, self._output, self._err = spec, table, output, err
         self._lines: list[_Line] = []
         self._values: list[list[float]] = []
         self._conversation: str | None = None
         self._turns = self._samples = self._samples_ok = 0
         self._worst: Worst | None = None
-        self._metrics: dict[str, None] = {}
+        self._metrics: Sequence[str] = ()
 
     def __enter__(self) -> Self:
         return self
@@ -84,7 +83,7 @@ class ScoreResult:
     def of(self, scorer: MRScorer) -> Take:
         """Takes the scores of a scorer."""
         self._worst = Worst(weights=scorer.weights, at_most=scorer.reward.at_most)
-        self._metrics = dict.fromkeys(scorer.reward.metrics)
+        self._metrics = tuple(scorer.reward.metrics)
         return self._take
 
     def _take(self, score: MRScore, _: Turn) -> None:
@@ -102,18 +101,23 @@ class ScoreResult:
             self._lines.append(_line(score))
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        worst, spec = self._worst, self._spec
-        if not self._turns or worst is None:
+        if not self._turns or self._worst is None:
             return
+        # What ended the run is the error to hear about, whatever becomes of stdout.
+        with nullcontext() if kind is None else suppress(OSError, OutputError):
+            self._show(self._worst, is_whole=kind is None)
+
+    def _show(self, worst: Worst, *, is_whole: bool) -> None:
+        spec = self._spec
         show_provenance(spec, *how_played(spec), what_counts(spec, worst.measured), logs=True, err=self._err)
         say(self._summary(worst), err=self._err)
         if not self._err:
             worst.show(spec.per)
             if self._lines:
-                click.echo()
-                _show_whole(_table(self._lines, list(self._metrics), spec.per), _notes(self._lines))
-            click.echo()
-        if kind is None:  # else the file is not this run's yet
+                print_text()
+                _show_whole(_table(self._lines, self._metrics, spec.per), _notes(self._lines))
+            print_text()
+        if is_whole:  # else the file is not this run's yet
             say(self._next(), err=self._err)
 
     def _summary(self, worst: Worst) -> str:
@@ -132,7 +136,7 @@ class ScoreResult:
         table = "" if self._has_table or self._err else f"--table lists every {self._spec.per}; "
         if self._output is None:
             return f"Next: {table}-o scores.jsonl keeps them for collab report, which shows each future and why."
-        return f"Next: {table}collab report {self._output} shows each future, and why it earned what it did."
+        return f"Next: {table}{this_command()} report {self._output} shows each future, and why it earned what it did."
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -2,11 +2,12 @@
 
 import ast
 from collections.abc import Collection
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 import click
+
+from collab_sdk.errors import closest, did_you_mean
 
 OTHER_WORDS = {
     "calibrate": "check-sim",
@@ -37,8 +38,15 @@ class SuggestingGroup(click.Group):
 
 def command_meant(name: str, known: Collection[str]) -> str:
     """` Did you mean 'score'?`, or nothing where no command is close."""
-    close = [OTHER_WORDS[name]] if OTHER_WORDS.get(name) in known else get_close_matches(name, known, n=1)
-    return f" Did you mean {close[0]!r}?" if close else ""
+    other = OTHER_WORDS.get(name)
+    return did_you_mean(other if other in known else closest(name, known))
+
+
+def is_slip(typed: str, meant: str) -> bool:
+    """Whether letters were exchanged, or one was left out or added."""
+    shorter, longer = sorted((typed, meant), key=len)
+    one_less = (longer[:place] + longer[place + 1 :] for place in range(len(longer)))
+    return sorted(typed) == sorted(meant) or shorter in one_less
 
 
 def bot_meant(name: str) -> str | None:
@@ -50,7 +58,7 @@ def bot_meant(name: str) -> str | None:
     found = _functions(path)
     if not module.endswith(".py") and not name.startswith("py:") and function not in found:  # a model: llama3:8b
         return None
-    wanted = (get_close_matches(function, found, n=1) or found[:1] or ["FUNCTION"])[0]
+    wanted = function if function in found else closest(function, found) or next(iter(found), "FUNCTION")
     if path.is_absolute() or ".." in path.parts:
         return f"write py:{path.stem}:{wanted} and run the command in {path.parent}"
     return f"write py:{'.'.join(path.with_suffix('').parts)}:{wanted}"

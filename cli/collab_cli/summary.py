@@ -36,7 +36,9 @@ def show_usage(ledger: Ledger) -> None:
         note(f"{', '.join(parts)}.")
     if total.unknown_endings:
         calls = of(total.unknown_endings, "call")
-        note(f"{calls} ended for a reason that is not known here (finish_reason); what came was taken as whole.")
+        note(
+            f"{calls} ended for a reason that is not known here (finish_reason); their replies were taken as complete."
+        )
     if total.limited_seconds >= 1:
         note(f"Calls waited for rate limits for {duration(total.limited_seconds)}.")
 
@@ -64,12 +66,12 @@ def show_estimate(ledger: Ledger, *, by_need: bool = False) -> None:
         counts = (usage.calls, usage.prompt_tokens, usage.completion_tokens)
         table.add_row(name, *(f"{count:,}" for count in counts), money(usage))
     show(table)
-    whole = "every future ran to its full window and nothing were cached yet. No call was made."
+    whole = "all played to the full window, and nothing cached. No call was made."
     if by_need:
-        note(f"As if each response had --samples futures, {whole}")
-        note("Most have fewer; two whose order is hard to tell, up to three times as many. --max-usd is firm.")
+        note(f"The estimate assumes --samples futures of each response, {whole}")
+        note("Most responses need fewer; two whose order is hard to tell may need three times as many.")
     else:
-        note(f"An upper estimate: as if {whole}")
+        note(f"An upper estimate: all futures, {whole}")
 
 
 def show_export(
@@ -86,8 +88,8 @@ def show_export(
         have = "has" if count == 1 else "have"
         note(f"{of(count, 'pair')} {have} {what}, which {format}'s rows cannot hold: left out of {output}.")
     if report.repeated:
-        of_pairs, say = of(report.repeated, "pair"), "says" if report.repeated == 1 else "say"
-        note(f"{of_pairs} {say} what an earlier one does, word for word: left out of {output}.")
+        of_pairs, repeat = of(report.repeated, "pair"), "repeats" if report.repeated == 1 else "repeat"
+        note(f"{of_pairs} {repeat} an earlier one word for word: left out of {output}.")
     for what, count in report.incomplete.most_common():
         note(f"Note: {of(count, 'pair')} in {output} had {what}, which {format}'s rows do not show the model.")
     if report.failed:
@@ -111,15 +113,16 @@ def _noise(noise: Noise, per: Per) -> str:
     if noise.between:
         truly = sqrt(noise.between)
         return (
-            f"Noise, in {turns}: one future varies by {sqrt(noise.within):.2g}, candidates differ by {truly:.2g} (sd)."
+            f"Standard deviation, over {turns}: {sqrt(noise.within):.2g} between futures of a candidate, {truly:.2g} "
+            "between candidates."
         )
     if noise.freedom:
         return (
-            f"In {turns} candidates differ no more than chance lets futures vary. "
+            f"In {turns}, candidates differ no more than their futures vary by chance. "
             "More chats or --samples may tell them apart."
         )
     if noise.turns and not noise.repeats:
-        return "Each response has one future, which tells no order from chance; --min-confidence 0 goes by raw margins."
+        return "With one future per response, no order can be told from chance; --min-confidence 0 uses raw margins."
     return ""
 
 
@@ -145,9 +148,7 @@ def show_missing(rewards: MissingTally, *, broken_off: int) -> None:
             f"{bounds[1]:.3f}: as if each had earned the lowest, or the highest, reward seen."
         )
     if broken_off:
-        note(
-            f"In {of(broken_off, 'sample')}, a reply of the assistant's was cut off, filtered or empty, and judged so."
-        )
+        note(f"In {of(broken_off, 'sample')}, a reply of the assistant was cut off, filtered or empty, and judged so.")
 
 
 def show_users(totals: UserTotals, *, reasons: bool = False) -> None:
@@ -168,7 +169,7 @@ def show_users(totals: UserTotals, *, reasons: bool = False) -> None:
             note(part)
     if totals.user_failures:
         missing = of(totals.user_failures, "sample")
-        note(f"{missing} missing through the simulated user, which is no fault of the bot's.")
+        note(f"{missing} missing because of the simulated user, not the bot.")
         for reason, count in totals.blamed.most_common(3) if reasons else ():
             note(f"{count:>7,} {printable(reason)}")
 

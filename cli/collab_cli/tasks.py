@@ -13,7 +13,7 @@ from collab_cli.provenance import bots_of, judge_of, show_parts, users_of
 from collab_cli.row_options import ROW_OPTIONS, Rows, is_typed
 from collab_cli.setup import open_engine, prices_of, tools_part
 from collab_cli.summary import show_estimate, show_usage
-from collab_cli.terminal import Problems, note, printable
+from collab_cli.terminal import Problems, note, print_text, printable, this_command
 from collab_cli.units import of
 from collab_sdk import Conversation, RunSpec
 from collab_sdk.concurrency import run_sync
@@ -29,32 +29,32 @@ from collab_sdk.version import __version__
 
 @click.group(cls=Group)
 def tasks() -> None:
-    """Look at the benchmark tasks, and make chats of their rows to train on."""
+    """List the benchmark tasks, and turn their rows into chats to train on."""
 
 
 @tasks.command("list")
 def list_() -> None:
-    """Show the tasks, what they measure, and where their data are published, with the licence."""
+    """List the tasks, what they measure, where to get their data, and under which licence."""
     for name in task_names():
         task = get_task(name)
         metric = task.metric or "whether the first answer asks"
         hub = f"{task.hub.dataset}, split {task.hub.split}" if task.hub else "made here" if task.made else "--data FILE"
-        click.echo(f"{task.name}: {metric}")
-        click.echo(f"  rows: {hub}")
+        print_text(f"{task.name}: {metric}")
+        print_text(f"  rows: {hub}")
         for what, text in (("fields", task.fields), ("source", task.source)):
             if text:
-                click.echo(f"  {what}: {text}")
+                print_text(f"  {what}: {text}")
 
 
 @tasks.command()
 @click.argument("task", type=TaskName(), metavar="TASK")
-@rows_output("the chats, as JSON lines")
+@rows_output("the chats as JSON lines")
 @option(
     "--play",
     is_flag=True,
     group=OUTPUT,
-    help="Play the conversations with --assistant, as `export-prefs` needs them, where openings do for "
-    "`finetune --rounds`.",
+    help="Play whole conversations with --assistant, as export-prefs needs them. Without it only openings are "
+    "written, which are enough for finetune --rounds.",
 )
 @run_options(
     *ROW_OPTIONS,
@@ -75,10 +75,10 @@ def export(
 ) -> None:
     """Write the rows of a benchmark as chats with goals: openings, or conversations with a bot.
 
-    The goal is what the simulated user is told, with the reference that the task's metric compares with. Where a row
-    has no text for it, the judge's model writes a summary of the reference. The simulated user writes the first
-    message, unless the row has one. Of a task whose rows are of several kinds, such as abg-coqa, --limit takes as many
-    of each.
+    The goal of a chat is what the simulated user is told, together with the reference for the task's metric. If a row
+    has no text for the goal, the judge's model writes a summary of the reference. The simulated user writes the first
+    message, unless the row contains one. If a task has rows of several kinds, such as abg-coqa, --limit takes equally
+    many of each.
 
     \b
       collab tasks export math-chat --split train --limit 500 \\
@@ -119,10 +119,8 @@ def export(
         show_parts(*([bots_of(spec)] if play else []), users_of(spec), judge_of(spec), found.name, err=True)
     note(f"Wrote {of(written, 'chat')} to {'stdout' if output == '-' else printable(output)}.")
     if written and output != "-":
-        after = (
-            f"collab export-prefs {printable(output)} makes pairs" if play else "collab finetune --rounds plays them"
-        )
-        note(f"Next: {after}.")
+        after = f"export-prefs {printable(output)} makes pairs" if play else "finetune --rounds plays them"
+        note(f"Next: {this_command()} {after}.")
     finish(problems, results=written, why="no row could be made a chat")
 
 

@@ -3,6 +3,8 @@
 import json
 import os
 import re
+import shlex
+import shutil
 import sys
 import warnings
 from collections import Counter
@@ -15,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 import click
 
 from collab_sdk.errors import InputError
+from collab_sdk.files import check_stdout, stdout_error
 from collab_sdk.messages import Message, ToolCall, shown_text
 from collab_sdk.secrets import harmless
 
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
 
     from collab_sdk.stats import Estimate
 
+PROGRAM = "collab"
 STDERR = 2
 PROBLEMS_SHOWN = 20
 GAP = 2
@@ -40,14 +44,26 @@ def note(text: str) -> None:
     print_text(text, err=True)
 
 
-def print_text(text: str, *, err: bool) -> None:
-    """Print a line. Where nobody can read stderr any more, the work goes on without it: its results are elsewhere."""
+def print_text(text: str = "", *, err: bool = False) -> None:
+    """Print a line. Where nobody can read stderr any more, the work goes on without it: its results are elsewhere.
+
+    Raises OutputError where stdout takes no more, as on a full disk, BrokenPipeError where its reader has gone.
+    """
     try:
         click.echo(text, err=err)
-    except OSError:
-        if not err:
+    except OSError as error:
+        if err:
+            give_up(sys.stderr)
+        elif isinstance(error, BrokenPipeError):
             raise
-        give_up(sys.stderr)
+        else:
+            raise stdout_error(error) from error
+
+
+def require_stdout(*files: Path | None) -> None:
+    """Raise OutputError where stdout is closed and no file has the result: nobody would see what is paid for."""
+    if not any(files):
+        check_stdout()
 
 
 def give_up(stream: TextIO) -> None:
@@ -68,6 +84,15 @@ def open_standard_streams() -> None:
     os.close(opened)
     nowhere = Path(os.devnull).open("r+", encoding="utf-8")  # noqa: SIM115 - as long as the process
     sys.stdin, sys.stdout, sys.stderr = sys.stdin or nowhere, sys.stdout or nowhere, sys.stderr or nowhere
+
+
+def this_command() -> str:
+    """What the reader types for this program: `collab` where the shell finds this very one, its path elsewhere."""
+    called = Path(sys.argv[0])
+    if called.name != PROGRAM or not called.is_file():
+        return PROGRAM
+    found = shutil.which(PROGRAM)
+    return PROGRAM if found is not None and called.samefile(found) else shlex.quote(sys.argv[0])
 
 
 def printable(text: str) -> str:

@@ -6,10 +6,8 @@ from dataclasses import dataclass, field
 from heapq import heappush, heappushpop
 from itertools import count
 
-import click
-
 from collab_cli.provenance import say
-from collab_cli.terminal import is_terminal, printable, shown_response
+from collab_cli.terminal import is_terminal, print_text, printable, shown_response
 from collab_sdk import MRScore
 
 SHOWN = 5
@@ -38,7 +36,10 @@ class Reply:
 
 @dataclass(kw_only=True, slots=True)
 class Worst:
-    """The replies that lost most of what they could have earned, among all that are added."""
+    """The replies that lost most of what they could have earned, among all that are added.
+
+    Where a metric has no highest value, nobody knows what that is, and those that earned least come first.
+    """
 
     weights: Mapping[str, float]
     at_most: Callable[[Iterable[str]], float | None]
@@ -57,8 +58,8 @@ class Worst:
             self._sums[name] += value
             self._counts[name] += 1
         at_most = self.at_most(score.metrics)
-        lost = (0.0 if at_most is None else at_most) - score.value
-        entry = (lost, -next(self._order), _reply(score, at_most))
+        best = at_most if self.at_most(self.weights) is not None else None
+        entry = ((best or 0.0) - score.value, -next(self._order), _reply(score, at_most))
         if len(self._kept) < SHOWN:
             heappush(self._kept, entry)
         else:
@@ -79,12 +80,12 @@ class Worst:
         worst = [reply for _, _, reply in sorted(self._kept, reverse=True)]
         if not worst:
             return
-        click.echo(f"\nWorst {WORDS[len(worst)]} of {self.n:,}:" if self.n > len(worst) else "\nThe worst first:")
+        print_text(f"\nWorst {WORDS[len(worst)]} of {self.n:,}:" if self.n > len(worst) else "\nThe worst first:")
         for place, reply in enumerate(worst, 1):
             error = f" ± {reply.stderr:.2f}" if reply.stderr and reply.stderr >= LEAST_ERROR else ""
             most = "" if reply.at_most is None else f" of at most {reply.at_most:g}"
-            click.echo(f"{place}. MR {reply.value:.2f}{error}{most}, {per} {reply.place} of")
-            click.echo(f"   {printable(reply.conversation)}")
+            print_text(f"{place}. MR {reply.value:.2f}{error}{most}, {per} {reply.place} of")
+            print_text(f"   {printable(reply.conversation)}")
             say(f"   {_bounded(reply.text) or '(an empty reply)'}", indent="   ")
             if why := self._why(reply):
                 say(f"   {why}", indent="   ")

@@ -97,10 +97,10 @@ def reply_in(row: Any) -> ChatReply:
         raise ValueError("no record of a reply") from error
     tokens = (reply.prompt_tokens, reply.completion_tokens)
     if not all(isinstance(text, str) for text in (reply.content, reply.reasoning, reply.finish_reason)):
-        raise ValueError("a reply that is no text")
+        raise ValueError("a reply that is not text")
     are_counts = all(count is None or type(count) is int for count in tokens)
     if not are_counts or not (reply.usd is None or type(reply.usd) in (float, int)):
-        raise ValueError("a reply whose figures are no numbers")
+        raise ValueError("a reply whose figures are not numbers")
     try:
         return checked(reply, "The cache") if calls or steps else reply
     except SampleError as error:

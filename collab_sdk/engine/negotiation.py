@@ -152,8 +152,8 @@ class Negotiation:
         enough = UNREADABLE_AFTER if len(conversations) >= CONVERSATIONS else OF_FEWER * UNREADABLE_AFTER
         if self._unreadable[kind] >= enough:
             raise EndpointError(
-                f"{self._model.name} as {request.role} has answered {self._unreadable[kind]} times, and never so that "
-                f"it could be read: the run stops. The last problem: {problem}. It said: {one_line(said, SHOWN)!r}. "
+                f"{self._model.name} as {request.role} has answered {self._unreadable[kind]} times, but never in a "
+                f"readable form: the run stops. The last problem: {problem}. It said: {one_line(said, SHOWN)!r}. "
                 "What helps: a larger model, a server that holds a JSON schema (vLLM, llama.cpp), or more max_tokens."
             )
 

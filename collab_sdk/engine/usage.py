@@ -1,7 +1,7 @@
 """Who called how often, and what it cost."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from collab_sdk.models.base import CallRole, ChatReply
@@ -29,6 +29,9 @@ class Usage:
 
     def __add__(self, other: "Usage") -> "Usage":
         return Usage(**{f.name: getattr(self, f.name) + getattr(other, f.name) for f in fields(Usage)})
+
+    def __sub__(self, other: "Usage") -> "Usage":
+        return Usage(**{f.name: getattr(self, f.name) - getattr(other, f.name) for f in fields(Usage)})
 
 
 @dataclass(slots=True)
@@ -58,8 +61,12 @@ class Ledger:
         return sum(list(self.roles.values()), Usage())  # a copy: progress reads it from another thread
 
     def by_role(self) -> Mapping[str, Usage]:
-        """Roles in the order of the call path, those that were used."""
-        return {role.value: self.roles[role] for role in CallRole if role in self.roles}
+        """Roles in the order of the call path, those that were used, as they are now."""
+        return {role.value: replace(self.roles[role]) for role in CallRole if role in self.roles}
+
+    def since(self, before: Mapping[str, Usage]) -> dict[str, Usage]:
+        """What came on top of an earlier `by_role`."""
+        return {role: usage - before.get(role, Usage()) for role, usage in self.by_role().items()}
 
     def to_dict(self) -> dict[str, dict[str, Any]]:
         """Usage by role as JSON values."""

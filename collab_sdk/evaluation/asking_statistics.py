@@ -53,6 +53,12 @@ def macro_f1(openings: Openings) -> float:
 
 
 MACROS: Mapping[str, Macro] = {"macro accuracy": macro_accuracy, "macro F1": macro_f1}
+KINDS: Mapping[str, tuple[bool, ...]] = {
+    "asks when ambiguous": (True,),
+    "answers when clear": (False,),
+    **dict.fromkeys(MACROS, (True, False)),
+}
+"""Which openings each needs, ambiguous or clear; of all these, more is better."""
 
 
 def count_openings(labelled: Sequence[Labelled]) -> Openings:

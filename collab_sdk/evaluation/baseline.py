@@ -1,12 +1,11 @@
-"""An earlier evaluation as the baseline of another one, and what decides whether a bot got worse."""
+"""An earlier evaluation as the baseline of another one."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
 from collab_sdk.errors import InputError, UsageError
-from collab_sdk.evaluation.asking_statistics import MACROS
 from collab_sdk.evaluation.episode import Episode
 from collab_sdk.evaluation.evaluation_rows import EVALUATION_SCHEMA
 from collab_sdk.evaluation.statistics import BotResult, BotStatistic, bot_statistics, without_persona
@@ -16,7 +15,7 @@ from collab_sdk.spec import difference
 from collab_sdk.stats import Estimate, estimate_minus
 from collab_sdk.types import End, Future
 
-SAME = ("simulators", "personas", "judge", "tools", "tools_model", "calls_per_turn", "prompts", "code")
+SAME = ("simulators", "personas", "judge", "metrics", "tools", "tools_model", "calls_per_turn", "prompts", "code")
 """What must be the same in two evaluations whose figures are compared; bots, rows and their number may differ."""
 
 
@@ -61,6 +60,14 @@ class Baseline:
         )
         bots = {result.name: without_persona(result, personas) for result in results}
         return cls(path=path, task=str(row["task"]), exchanges=int(row["exchanges"]), bots=bots, made_with=made_with)
+
+    @staticmethod
+    def of_task(baselines: Mapping[str, "Baseline"], task: str) -> "Baseline":
+        """The one of a task, of those of a file. Raises UsageError where it has none."""
+        if task not in baselines:
+            path = next(iter(baselines.values())).path
+            raise UsageError(f"{path} has no evaluation of {task}; it has {', '.join(baselines)}.")
+        return baselines[task]
 
     def check(self, made_with: Mapping[str, Any], *, exchanges: int) -> None:
         """Raise UsageError where another user or judge played than in an evaluation of this provenance."""
@@ -113,9 +120,9 @@ def _is_by_persona(made_with: Mapping[str, Any]) -> bool:
 
 
 def changes(result: BotResult, before: BotResult) -> list[Change]:
-    """What the statistics of a bot were and are. Conversations are pairs by their id, sample and opening."""
-    now = {_key(one): _said(one) for one in result.played}
-    same = tuple(one for one in before.played if now.get(_key(one), _said(one)) == _said(one))
+    """What the statistics of a bot were and are. Conversations are pairs by their id, their sample and their row."""
+    now = {_key(one): one.row_sha256 for one in result.played}
+    same = tuple(one for one in before.played if now.get(_key(one), one.row_sha256) == one.row_sha256)
     before = replace(before, played=same)
     pairs = len({chat for chat, _ in result.done.keys() & before.done.keys()})
     return [_change(each, pairs) for each in bot_statistics([before, result])]
@@ -125,38 +132,11 @@ def _key(one: Episode) -> tuple[str, int]:
     return one.conversation_id, one.future.sample
 
 
-def _said(one: Episode) -> list[dict[str, Any]]:
-    """Before the bot's first answer: under one id, another file may have another chat."""
-    return [message.to_dict() for message in one.opening]
-
-
 def _change(statistic: BotStatistic, pairs: int) -> Change:
     (before, now), (change,) = statistic.means, statistic.differences
     if not pairs and before is not None and now is not None:
         change = estimate_minus(now, before, [(0.0, 0.0)])
     return Change(name=statistic.name, before=before, now=now, change=change, pairs=pairs)
-
-
-def gated(names: Iterable[str]) -> list[str]:
-    """The statistics by which a bot may be worse: metrics, and whether it knows when to ask."""
-    return [*names, "macro accuracy"]
-
-
-def is_below(estimate: Estimate | None, value: float = 0.0) -> bool | None:
-    """Whether a figure is below a value beyond doubt; None where there is too little for an answer.
-
-    Its whole 95 % interval has to be below. Values that are all equal have no interval, and are their own answer.
-    """
-    if estimate is None:
-        return None
-    if estimate.high is not None:
-        return estimate.high < value
-    return estimate.mean < value if estimate.is_constant else None
-
-
-def known_statistics(metrics: Iterable[str]) -> list[str]:
-    """The statistics that may have a least value."""
-    return [*metrics, "asks when ambiguous", "answers when clear", *MACROS, "useful questions"]
 
 
 def _episode(row: Mapping[str, Any]) -> Episode:
@@ -172,6 +152,7 @@ def _episode(row: Mapping[str, Any]) -> Episode:
     )
     return Episode(
         conversation_id=str(row["conversation_id"]),
+        row_sha256=row["row_sha256"],
         opening=as_messages(row["opening"]),
         future=future,
         questions=tuple(map(bool, row["questions"])),

@@ -14,6 +14,8 @@ class Episode:
     conversation_id: str
     opening: tuple[Message, ...]
     """What was said before the bot's first answer."""
+    row_sha256: str = ""
+    """A digest of the task's row: the chat, the goal with its reference, the tools."""
     future: Future
     """All that followed, how it ended, and the metrics of the whole."""
     questions: tuple[bool, ...] = ()

@@ -80,6 +80,7 @@ def _result_row(result: BotResult) -> dict[str, Any]:
 def _played_row(played: Episode) -> dict[str, Any]:
     return {
         "conversation_id": played.conversation_id,
+        "row_sha256": played.row_sha256,
         "opening": [message.to_dict() for message in played.opening],
         **future_row(played.future),
         "questions": list(played.questions),

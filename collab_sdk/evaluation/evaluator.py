@@ -21,7 +21,7 @@ from collab_sdk.runs.runner import Outcome
 from collab_sdk.scorer import scene_of
 from collab_sdk.simulator import NOBODY, Fault, Simulator, Users, as_personas
 from collab_sdk.spec import CALLS_PER_TURN, DEFAULT_TOOLS
-from collab_sdk.tasks import BriefWriter, Task, get_task
+from collab_sdk.tasks import BriefWriter, Task, get_task, row_digest
 from collab_sdk.tools import Scene, Tools, as_toolbox
 from collab_sdk.types import Conversation, End, Future, Goal, Persona, Turn
 
@@ -52,6 +52,8 @@ class Evaluator:
         engine: Engine | None = None,
     ) -> None:
         self.task = get_task(task) if isinstance(task, str) else task
+        self.task_name = task if isinstance(task, str) else task.name
+        """As it was given: `py:MODULE:NAME` for one of somebody's own."""
         self.simulator = simulator if isinstance(simulator, Simulator) else Simulator(simulator, engine=engine)
         self.engine = engine or self.simulator.engine
         self.personas = tuple(each for each in as_personas(by_persona) if not each.is_nobody)
@@ -80,12 +82,16 @@ class Evaluator:
 
         return run_here(play, conversations, engine=self.engine)
 
+    def is_ambiguous(self, conversation: Conversation) -> bool | None:
+        """What a row of the task says of its opening; None where it says nothing, as logs do."""
+        return None if self.task.is_log else conversation.metadata.get("ambiguous")
+
     async def aplay_samples(self, bot: ModelLike, conversation: Conversation) -> tuple[Episode, ...]:
         """Every sample of one goal, by each user that is compared.
 
         Raises SampleError without a brief, UsageError if it cannot be measured.
         """
-        model, goal = as_chat_model(bot), conversation.goal or Goal(text="")
+        model, goal, digest = as_chat_model(bot), conversation.goal or Goal(text=""), row_digest(conversation)
         self.reward.check(goal)  # before anything is paid for
         if self.task.needs_brief and not goal.text:
             goal = await self._briefs.awrite(goal, conversation_id=conversation.id)
@@ -103,7 +109,7 @@ class Evaluator:
                 for each in self._played_by(goal_of(n, goals))
             )
             samples = await all_settled(plays)
-        return tuple(replace(played, conversation_id=conversation.id) for played in samples)
+        return tuple(replace(played, conversation_id=conversation.id, row_sha256=digest) for played in samples)
 
     def _played_by(self, goal: Goal) -> list[Goal]:
         """The goal with each user that it is played by."""
@@ -116,7 +122,7 @@ class Evaluator:
             conversation_id=start.id,
             opening=start.messages,
             future=future,
-            is_ambiguous=start.metadata.get("ambiguous") if not self.task.is_log else None,
+            is_ambiguous=self.is_ambiguous(start),
         )
         tools = self.toolbox.tools(scene.tools)
         measured = played if played.is_missing else await self._ameasure(played, goal, tools)

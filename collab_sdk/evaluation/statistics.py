@@ -1,10 +1,10 @@
 """The statistics of an evaluation: a mean and an interval for each bot, each bot minus the first, and by persona."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
-from typing import TypeVar
+from typing import Self, TypeVar
 
 from collab_sdk.engine.usage import Usage
 from collab_sdk.evaluation.asking_statistics import (
@@ -16,6 +16,7 @@ from collab_sdk.evaluation.asking_statistics import (
     estimate_macro_difference,
 )
 from collab_sdk.evaluation.episode import Episode
+from collab_sdk.runs.runner import Outcome
 from collab_sdk.simulator import NOBODY, UserTotals
 from collab_sdk.stats import (
     Estimate,
@@ -46,10 +47,25 @@ class BotResult:
 
     name: str
     played: tuple[Episode, ...]
-    usage: Usage = field(default_factory=Usage)
     failed: Mapping[str, str] = field(default_factory=dict)
     """Goals that gave no conversation at all, and why."""
     usage_by_role: Mapping[str, Usage] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, name: str, outcomes: Iterable[Outcome[tuple[Episode, ...]]], usage: Mapping[str, Usage]) -> Self:
+        """Of what became of each row, and its usage by role."""
+        found = list(outcomes)
+        return cls(
+            name=name,
+            played=tuple(one for outcome in found for one in outcome.value or ()),
+            failed={each.conversation.id: str(each.error) for each in found if each.error is not None},
+            usage_by_role=usage,
+        )
+
+    @property
+    def usage(self) -> Usage:
+        """Of all roles together."""
+        return sum(self.usage_by_role.values(), Usage())
 
     @property
     def done(self) -> dict[Key, Episode]:

@@ -6,7 +6,7 @@ from collab_sdk.files.names import PARTIAL, STDIN, beside, database_files, expor
 from collab_sdk.files.private import create_private
 from collab_sdk.files.sqlite import is_sqlite
 from collab_sdk.files.system import is_out_of_files, reason
-from collab_sdk.files.writing import JsonlWriter, TextWriter
+from collab_sdk.files.writing import JsonlWriter, TextWriter, check_stdout, stdout_error
 
 __all__ = [
     "NO_INPUTS",
@@ -16,6 +16,7 @@ __all__ = [
     "JsonlWriter",
     "TextWriter",
     "beside",
+    "check_stdout",
     "create_private",
     "database_files",
     "export_files",
@@ -25,5 +26,6 @@ __all__ = [
     "parse_json",
     "reason",
     "run_path",
+    "stdout_error",
     "to_json",
 ]

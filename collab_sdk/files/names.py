@@ -1,9 +1,10 @@
 """The names of the files that belong to another file."""
 
 from collections.abc import Iterator
-from difflib import get_close_matches
 from itertools import islice
 from pathlib import Path
+
+from collab_sdk.errors import closest, did_you_mean
 
 STDIN = "-"
 PARTIAL = ".partial"
@@ -37,8 +38,8 @@ def file_meant(path: Path | str) -> str:
         names = [each.name for each in islice(wanted.parent.iterdir(), MOST_NAMES)]
     except (OSError, ValueError):
         return ""
-    close = get_close_matches(wanted.name, names, n=1)
-    return f"; did you mean {str(wanted.with_name(close[0]))!r}?" if close and close[0] != wanted.name else ""
+    close = closest(wanted.name, names)
+    return did_you_mean(None if close is None else str(wanted.with_name(close)), after="; ")
 
 
 def database_files(path: Path) -> list[Path]:

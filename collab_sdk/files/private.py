@@ -26,7 +26,7 @@ def create_private(path: Path, *, own_folder: bool = False) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     except (FileExistsError, NotADirectoryError):
-        raise NotADirectoryError(errno.ENOTDIR, f"{path.parent} is no folder") from None
+        raise NotADirectoryError(errno.ENOTDIR, f"{path.parent} is not a folder") from None
     if os.name != "nt":
         _check_folder(path.parent, own=own_folder)
     with suppress(FileExistsError):

@@ -33,9 +33,9 @@ class TextWriter:
         self._name = str(path)
         self._partial: Path | None = None
         if self._name == "-":
-            if sys.__stdout__ is None:
-                raise OutputError("Cannot write to stdout: it is closed. Name a file.")
-            sys.stdout.flush()  # text printed so far comes first
+            check_stdout()
+            with self._explained():
+                sys.stdout.flush()  # text printed so far comes first
             self._file: BinaryIO = sys.stdout.buffer
             return
         inputs.check([Path(path)])
@@ -88,7 +88,23 @@ class TextWriter:
         except BrokenPipeError:
             raise
         except (OSError, ValueError, RuntimeError) as error:
+            if self._name == "-":
+                raise stdout_error(error) from error
             raise OutputError(f"Cannot write {self._name}: {reason(error)}.") from error
+
+
+def check_stdout() -> None:
+    """Raise OutputError where stdout is closed."""
+    if sys.__stdout__ is None:
+        raise OutputError("Cannot write to stdout: it is closed. Name a file.")
+
+
+def stdout_error(error: Exception) -> OutputError:
+    """What to say where stdout takes no more, as on a full disk."""
+    return OutputError(
+        f"Cannot write to stdout: {reason(error)}. Send it to another place and run the same command again: what was "
+        "paid for is kept."
+    )
 
 
 class JsonlWriter(TextWriter):
@@ -157,7 +173,7 @@ def _obstacle(target: Path) -> str:
     if not target.parent.is_dir():
         return f"the folder {target.parent} does not exist"
     if target.exists() and not target.is_file():
-        return "it is no regular file; for stdout, write to -"  # a rename would replace /dev/null itself
+        return "it is not a regular file; for stdout, write to -"  # a rename would replace /dev/null itself
     if not os.access(target if target.exists() else target.parent, os.W_OK):
         return "permission denied"
     return ""

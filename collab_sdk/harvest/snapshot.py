@@ -65,7 +65,7 @@ class Snapshot:
         """A mapping or pydantic model. Raises TypeError for anything else."""
         if type(value) is not dict and not isinstance(value, Mapping):
             if not _is_model(value):
-                raise TypeError(f"{type(value).__name__} is no message")
+                raise TypeError(f"{type(value).__name__} is not a message")
             value = value.model_dump(exclude_unset=True, warnings=False)
         below = BELOW if structure is MESSAGE else {}
         return {

@@ -156,13 +156,12 @@ class EvaluateJob:
 
     def evaluator(self, engine: Engine, *, estimating: bool = False) -> Evaluator:
         """Raises UsageError where the task's metric runs code, if it is to be run, and there is no sandbox for it."""
-        task = get_task(self.task)
         asked = self.spec.evaluation
         metric = None
-        if task.metric == PassRate.name and not estimating:
+        if get_task(self.task).metric == PassRate.name and not estimating:
             metric = PassRate(Sandbox(isolation=find_isolation(unsafe_allowed=asked.unsafe_exec)))
         return Evaluator(
-            task,
+            self.task,
             simulator=simulator_of(self.spec).with_engine(engine),
             by_persona=self.spec.compared_personas,
             judge=self.spec.judge,

@@ -7,12 +7,20 @@ from itertools import combinations
 from collab_sdk.judging.checker import EMPTY_REPLIES, CheckedJudgements, Probe
 from collab_sdk.judging.people import RatedResponse, ReviewedPair
 from collab_sdk.report.decisions import Verdict
-from collab_sdk.stats import Estimate, estimate_amount, estimate_auc, estimate_difference, estimate_kappa, estimate_mean
+from collab_sdk.stats import (
+    Estimate,
+    estimate_amount,
+    estimate_auc,
+    estimate_difference,
+    estimate_kappa,
+    estimate_mean,
+    estimate_order,
+    is_right,
+    order_by_size,
+)
 
 TOLERANCE = 0.05
 """By how much a score from 0 to 1 may move where nothing has changed."""
-LEAST = 10
-"""Margins from which they are shown in thirds."""
 LEAST_ALIKE = 59
 """Chats that, all alike, stand in for an interval: if one chat in twenty were otherwise, such a one would be among them
 with 95 % (0.95 ** 59 < 0.05; Hanley and Lippman-Hand, JAMA 1983)."""
@@ -20,7 +28,6 @@ EQUAL = 1e-9
 ALMOST_PERFECT = 0.8
 """A kappa above it is almost perfect agreement (Landis and Koch 1977)."""
 RISING = "rising"
-BINS = ("small", "mid", "large")
 NOTHING, SAME, PEOPLE = "in place of the first reply", "the same chat again", "beside people"
 
 Ends = tuple[float, float]
@@ -178,12 +185,11 @@ def _reviewed(reviewed: Sequence[ReviewedPair]) -> Iterable[JudgeFigure]:
     if not chats:
         return
     margins = [[*kept.get(chat, ()), *(-margin for margin in flipped.get(chat, ()))] for chat in chats]
-    agreed = estimate_mean([[_is_right(margin) for margin in group] for group in margins])
-    if agreed is not None:
+    if (agreed := estimate_order(margins)) is not None:
         yield _above_chance("pairs: same order", agreed, 0.5)
     # Which side comes first is no verdict: each pair counts both ways round, and chance is one half.
     both_ways = [
-        [verdict for margin in group for right in [_is_right(margin)] for verdict in _both_ways(right)]
+        [verdict for margin in group for right in [is_right(margin)] for verdict in _both_ways(right)]
         for group in margins
     ]
     if (kappa := estimate_kappa(both_ways)) is not None:
@@ -201,11 +207,6 @@ def _margins(reviewed: Sequence[ReviewedPair], verdict: Verdict) -> dict[str, li
     return found
 
 
-def _is_right(margin: float) -> float:
-    """Whether people's order is the judge's; by half where the judge has none."""
-    return 0.5 if abs(margin) < EQUAL else float(margin > 0)
-
-
 def _both_ways(right: float) -> list[tuple[bool, bool]]:
     judge = {1.0: (True, False), 0.0: (False, True), 0.5: (True, True)}[right]
     return [(judge[0], True), (judge[1], False)]
@@ -213,13 +214,6 @@ def _both_ways(right: float) -> list[tuple[bool, bool]]:
 
 def _by_margin(name: str, margins: Groups) -> Iterable[JudgeFigure]:
     """How often the judge's order is people's, in thirds of the judge's margin."""
-    sizes = sorted(abs(margin) for group in margins for margin in group)
-    if len(sizes) < LEAST:
-        return
-    cuts = [sizes[len(sizes) * third // len(BINS)] for third in range(1, len(BINS))]
-    for number, size in enumerate(BINS):
-        inside = [[each for each in group if sum(abs(each) >= cut for cut in cuts) == number] for group in margins]
-        if (value := estimate_mean([[_is_right(each) for each in group] for group in inside])) is not None:
-            largest = max(abs(each) for group in inside for each in group)
-            said = f"{name}, {size} margin (to {largest:.2f})"
-            yield JudgeFigure(group=PEOPLE, name=said, value=value, meaning=RISING)
+    for third in order_by_size(margins):
+        said = f"{name}, {third.size} margin (to {third.largest:.2f})"
+        yield JudgeFigure(group=PEOPLE, name=said, value=third.agreed, meaning=RISING)

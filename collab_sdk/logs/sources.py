@@ -19,6 +19,7 @@ _REVERSED_PLACE = re.compile(r"(?:\d++:|\d++ (?:meti|wor|yrtne|eulav) ,)*+")
 """What follows the name of a file in a place, such as `:3` or `, item 2, entry 1`. From its end, so that the time that
 it takes does not depend on the name, which may look like places itself.
 """
+WEB = ("http://", "https://")
 _BESIDE_ARROW = ("dataset_dict.json", "dataset_info.json", "state.json")
 """What `datasets.save_to_disk` writes about the rows beside them."""
 
@@ -38,6 +39,8 @@ def _files_of(path: str) -> list[str]:
         files = [str(file) for file in _visible_files(Path(path))] if Path(path).is_dir() else [path]
     except (OSError, ValueError) as error:
         meant = file_meant(path) if isinstance(error, FileNotFoundError) else ""
+        if path.startswith(WEB):
+            meant = "; it is a web address: download the file, or pipe it to -"
         raise InputError(f"cannot be read: {reason(error)}{meant}", where=path) from None
     if not files:
         raise InputError("no files in this folder", where=path)

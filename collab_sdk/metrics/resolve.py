@@ -62,8 +62,8 @@ def as_metric(metric: MetricLike | MetricSpec) -> Metric:
     if callable(metric):
         return FunctionMetric(metric, {})
     raise UsageError(
-        f"{type(metric).__name__} is no metric: expected a name, a function of the evidence, or an object with a name "
-        "and a value(evidence)."
+        f"{type(metric).__name__} is not a metric: expected a name, a function of the evidence, or an object with a "
+        "name and a value(evidence)."
     )
 
 

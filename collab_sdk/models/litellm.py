@@ -203,8 +203,8 @@ class LiteLLMModel:
         except Exception as error:
             if "LLM Provider NOT provided" in str(error):
                 raise EndpointError(
-                    f"{self.name!r} is no model LiteLLM knows: write PROVIDER/MODEL, such as openai/gpt-4o-mini, "
-                    "or give --api-base (api_base=) for a server of your own."
+                    f"{self.name!r} is not a model that LiteLLM knows: write PROVIDER/MODEL, such as "
+                    "openai/gpt-4o-mini, or give --api-base (api_base=) for a server of your own."
                 ) from error
             advice = self.api_key.advice if getattr(error, "status_code", None) == 401 else ""
             raise translated(self.name, error, request=request, advice=advice) from error
@@ -214,7 +214,10 @@ class LiteLLMModel:
 def _why_litellm(model: str, api_base: str | None) -> str:
     provider, slash, _ = model.partition("/")
     if not slash:
-        return f"{model!r} needs LiteLLM, or --api-base (api_base=) for a server that speaks OpenAI's API"
+        return (
+            f"{model!r} names no provider: write openai/{model} for OpenAI's own, give --api-base (api_base=) for a "
+            "server that speaks its API, or install LiteLLM"
+        )
     if api_base is None:
         return f"{model!r} needs LiteLLM, which speaks the API of {provider}"
     return (

@@ -113,7 +113,7 @@ def reply_of(name: str, completion: Any, price: Price | None) -> ChatReply:
     if message is None:
         raise ModelCallError(f"{name} answered with a choice without a message.", retryable=True, tries=2)
     if isinstance(message, list | tuple | str | int | float):
-        raise ModelCallError(f"{name} answered with a message that cannot be read: it is no object.")
+        raise ModelCallError(f"{name} answered with a message that cannot be read: it is not an object.")
     try:
         content = text_of(content_of(message), empty_allowed=True)
         tool_calls = tool_calls_in(message)

@@ -5,12 +5,11 @@ import os
 import re
 import sys
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 from typing import Any, Self
 
-from collab_sdk.errors import EndpointError, MissingExtraError
+from collab_sdk.errors import EndpointError, MissingExtraError, closest
 from collab_sdk.plugins import names
 from collab_sdk.secrets import check_variable, remember_secret
 
@@ -74,12 +73,13 @@ def misspelt(name: str) -> str | None:
     """The name that one of no provider, and of no server, is likely to be a slip of: `openai/x` for `opnai/x`."""
     head, slash, rest = name.partition("/")
     if slash:
-        close = [] if provider_of(name) else get_close_matches(head, PROVIDERS, n=1, cutoff=LIKENESS)
+        close = None if provider_of(name) else closest(head, PROVIDERS, cutoff=LIKENESS)
         # `mistralai/…` and `meta-llama/…` are right, as names of the Hugging Face hub.
-        close = [each for each in close if abs(len(each) - len(head)) <= 1 and "-" not in head]
+        if close is not None and (abs(len(close) - len(head)) > 1 or "-" in head):
+            return None
     else:
-        close = get_close_matches(name, names("chat_models"), n=1, cutoff=LIKENESS)
-    return f"{close[0]}{slash}{rest}" if close and close[0] != head else None
+        close = closest(name, names("chat_models"), cutoff=LIKENESS)
+    return None if close is None else f"{close}{slash}{rest}"
 
 
 def _is_new_provider(provider: str) -> bool:
@@ -162,7 +162,10 @@ class ApiKey:
     def check(self) -> None:
         """Raise EndpointError if the variable that the user named holds nothing, or a key what none can hold."""
         if self.demanded and self.value is None:
-            raise EndpointError(f"The environment variable {self.variable}, which is to hold a key, is not set.")
+            raise EndpointError(
+                f"The environment variable {self.variable}, named by --api-key-env (api_key_env=), is not set: "
+                "export it with the key of the server."
+            )
         if self.value is not None and not (self.value.isascii() and self.value.isprintable()):
             where = f"in the environment variable {self.variable}" if self.variable else "that was given (api_key=)"
             raise EndpointError(f"The key {where} holds a line break, or another character that cannot be in a key.")

@@ -33,9 +33,11 @@ def checked(reply: object, name: str) -> ChatReply:
     if not isinstance(reply, ChatReply):
         raise BotError(f"{name} answered with {type(reply).__name__}; its achat must return a ChatReply.")
     if not all(isinstance(text, str) for text in (reply.content, reply.reasoning, reply.finish_reason, reply.model)):
-        raise BotError(f"{name} answered with a ChatReply whose content, reasoning, finish_reason or model is no text.")
+        raise BotError(
+            f"{name} answered with a ChatReply whose content, reasoning, finish_reason or model is not text."
+        )
     if not isinstance(reply.steps, tuple | list) or not all(map(_is_step, reply.steps)):
-        raise BotError(f"{name} answered with a ChatReply whose steps are no messages of an assistant or a tool.")
+        raise BotError(f"{name} answered with a ChatReply whose steps are not messages of an assistant or a tool.")
     try:
         if problem := _is_too_much(reply):
             del reply  # the traceback of the error would hold it

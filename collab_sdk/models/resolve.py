@@ -6,7 +6,7 @@ from copy import copy
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
-from collab_sdk.errors import UsageError
+from collab_sdk.errors import UsageError, did_you_mean
 from collab_sdk.models.base import SETTINGS, ChatModel, takes_of
 from collab_sdk.models.client import ClientModel
 from collab_sdk.models.function import FunctionModel
@@ -111,7 +111,7 @@ def as_chat_model(
     if callable(bot):
         return _with_settings(FunctionModel(bot, name=name), settings)
     raise UsageError(
-        f"{type(bot).__name__} is no bot: expected a model name, a function of messages, a LangChain Runnable, an "
+        f"{type(bot).__name__} is not a bot: expected a model name, a function of messages, a LangChain Runnable, an "
         "OpenAI-compatible client, or an object with the ChatModel protocol."
     )
 
@@ -147,7 +147,8 @@ def _at(name: str, base: str | None, served: _Served) -> ChatModel:
     """The model at one server. Only a provider's own address gets the key in that provider's variable."""
     if base is None and (meant := misspelt(name)) is not None:
         raise UsageError(
-            f"Unknown model {name!r}. Did you mean {meant!r}? A server of your own needs its address (api_base=)."
+            f"Unknown model {name!r}.{did_you_mean(meant)} A server of your own needs its address: --api-base "
+            "(api_base=)."
         )
     key = ApiKey.of(name, base, given=served.api_key, variable=served.api_key_env)
     provider = provider_of(name)

@@ -47,7 +47,7 @@ class ServerModel:
     ) -> None:
         if not _is_address(api_base):
             shown = without_credentials(api_base)
-            raise UsageError(f"{shown!r} is no address of a server: write it like http://localhost:8000/v1.")
+            raise UsageError(f"{shown!r} is not the address of a server: write it like http://localhost:8000/v1.")
         parts = urlsplit(api_base)
         remember_address(api_base)
         self.name = name
@@ -80,8 +80,8 @@ class ServerModel:
         proxy = proxy if "://" in proxy else f"http://{proxy}"  # as curl reads it
         if not _is_address(proxy):
             raise EndpointError(
-                f"{self.name} cannot be asked: the environment's {parts.scheme}_proxy is no address of an HTTP proxy. "
-                "Write it like http://proxy.example:3128, or add the server to no_proxy."
+                f"{self.name} cannot be asked: the environment's {parts.scheme}_proxy is not the address of an HTTP "
+                "proxy. Write it like http://proxy.example:3128, or add the server to no_proxy."
             )
         return proxy
 
@@ -106,7 +106,7 @@ class ServerModel:
         if answer.status != 200:
             raise _RefusedError(answer.status, answer.body, answer.headers)
         if answer.is_cut:
-            raise self._unusable(f"with more than {MOST_BYTES / 2**20:.0f} MB, which is no reply")
+            raise self._unusable(f"with more than {MOST_BYTES / 2**20:.0f} MB, which is too large for a reply")
         completion = self._json_in(answer.body)
         if isinstance(completion, dict) and completion.get("error") and not completion.get("choices"):
             raise _RefusedError(_status_in(completion["error"]), answer.body[:SHOWN_BYTES], answer.headers)
@@ -114,7 +114,7 @@ class ServerModel:
 
     def _json_in(self, raw: bytes) -> Any:
         if sum(raw.count(mark) for mark in b",[{") > MOST_VALUES:
-            raise self._unusable(f"with JSON of more than {MOST_VALUES:,} values, which is no reply")
+            raise self._unusable(f"with JSON of more than {MOST_VALUES:,} values, which is too large for a reply")
         with suppress(ValueError, RecursionError):  # a JSON error holds the whole text: nothing is raised from it
             return json.loads(raw)
         raise self._unusable(self._what_is(raw[:SHOWN_BYTES]))

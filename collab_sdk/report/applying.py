@@ -11,8 +11,9 @@ from collab_sdk.files import Inputs, JsonlWriter, beside, export_files, run_path
 from collab_sdk.logs import Catalogue, get_preference_format, preference_format_names
 from collab_sdk.preferences import Refusal
 from collab_sdk.preferences.files import TURN_SCHEMA
+from collab_sdk.report.agreement import ReviewAgreement
 from collab_sdk.report.decisions import Decision, Decisions, Verdict
-from collab_sdk.report.fields import Row, count, deeds, mapping, rows, text
+from collab_sdk.report.fields import Row, count, deeds, mapping, number, rows, text
 from collab_sdk.report.pair_rows import flipped, holds, is_pair_row, turn_of_pair, turned
 from collab_sdk.report.sources import check_schema, read_objects, read_run
 from collab_sdk.report.turns import is_held_out, pair_id
@@ -32,6 +33,8 @@ class Applied:
     unknown: tuple[str, ...]
     """Pairs of decisions that are not in the file."""
     by: tuple[str, ...]
+    agreement: str = ""
+    """How often the order of the pairs is the reviewer's, in a sentence."""
 
 
 def apply_decisions(decisions: Decisions, pairs: Path, output: Path) -> Applied:
@@ -41,7 +44,16 @@ def apply_decisions(decisions: Decisions, pairs: Path, output: Path) -> Applied:
     OutputError for what cannot be written.
     """
     export = _Export(pairs)
-    known = Counter(name for turn in export.turns() if (name := pair_id(turn)))
+    known: Counter[str] = Counter()
+    agreement = ReviewAgreement()
+    for turn in export.turns():
+        if (name := pair_id(turn)) is None:
+            continue
+        known[name] += 1
+        if (decision := decisions.by_pair.get(name)) is not None:
+            pair = mapping(turn.get("pair"))
+            margin = number((pair | turned(pair) if decision.verdict is Verdict.FLIP else pair).get("margin"))
+            agreement.add(text(turn.get("conversation_id")), decision.verdict, margin)
     found = [decision for name, decision in decisions.by_pair.items() if name in known]
     if not found:
         of = f" (they are of {decisions.of})" if decisions.of and decisions.of != pairs.name else ""
@@ -54,6 +66,7 @@ def apply_decisions(decisions: Decisions, pairs: Path, output: Path) -> Applied:
         undecided=known.total() - verdicts.total(),
         unknown=tuple(name for name in decisions.by_pair if name not in known),
         by=tuple(dict.fromkeys(decision.by for decision in found if decision.by)),
+        agreement=agreement.sentence(),
     )
     _write(export, decisions, applied, output)
     return applied

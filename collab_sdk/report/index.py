@@ -9,19 +9,15 @@ from collab_sdk.report.fields import Row
 
 SNIPPET = 140
 """Characters of what a conversation begins with."""
+WORST, FILE = ("low", "Worst reply first (lowest MR)"), ("file", "In file order")
+FALL, LOST = ("fall", "Largest fall of MR first"), ("lost", "Most lost futures first")
 ORDERS: Mapping[str, tuple[tuple[str, str], ...]] = {
-    "pairs": (
-        ("file", "In file order"),
-        ("fall", "Largest fall of MR first"),
-        ("low", "Lowest MR first"),
-        ("margin", "Largest margin first"),
-        ("unsure", "Least certain pair first"),
-    ),
-    "scores": (("file", "In file order"), ("fall", "Largest fall of MR first"), ("low", "Lowest MR first")),
-    "evaluation": (("file", "In file order"), ("apart", "Furthest apart first"), ("low", "Lowest reward first")),
-    "check": (("file", "In file order"),),
+    "pairs": (WORST, ("unsure", "Least certain pair first"), ("margin", "Largest margin first"), FALL, LOST, FILE),
+    "scores": (WORST, FALL, LOST, FILE),
+    "evaluation": (("low", "Lowest reward first"), ("apart", "Furthest apart first"), FILE),
+    "check": (FILE,),
 }
-"""By kind: the numbers that a list is sorted by, and what the choice says."""
+"""By kind: the numbers that a list is sorted by, and what the choice says; the first is chosen until another is."""
 
 
 @dataclass(kw_only=True, slots=True)
@@ -51,6 +47,7 @@ class Index:
         tags: dict[str, None] = {}
         curve: list[float | None] = []
         sizes: list[float] = []
+        sureness: list[float] = []
         for place, turn in enumerate(chat["turns"]):
             response = shown_candidate(turn)
             curve.append(response["mr"] if response else None)
@@ -59,6 +56,7 @@ class Index:
                 pair = turn["pair"]
                 self.pairs.append([pair["id"], len(self.lines), place, pair["margin"], pair["confidence"]])
                 sizes.append(pair["margin"] or 0.0)
+                sureness += [] if pair["confidence"] is None else [pair["confidence"]]
         if self.kind == "pairs":
             tags.setdefault("pair" if sizes else "no pair")
         known = [mr for mr in curve if mr is not None]
@@ -70,8 +68,9 @@ class Index:
             "tags": list(tags),
             "fall": max(falls, default=None),
             "low": min(known, default=None),
+            "lost": sum(candidate["lost"] for turn in chat["turns"] for candidate in turn["candidates"]) or None,
             "margin": max(sizes, default=None),
-            "unsure": min((turn["pair"]["confidence"] or 0.0 for turn in chat["turns"] if turn["pair"]), default=None),
+            "unsure": min(sureness, default=None),
         }
 
     def _line_of_plays(self, chat: Row) -> Row:
@@ -109,7 +108,7 @@ def _tags(turn: Row) -> list[str]:
 
 
 def _failed(candidate: Row) -> bool:
-    return any(future["error"] for future in candidate["futures"])
+    return bool(candidate["lost"]) or any(future["error"] for future in candidate["futures"])
 
 
 def _title(chat: Row) -> str:

@@ -9,6 +9,9 @@ from collab_sdk.report.fields import Row, count, mapping, number
 from collab_sdk.simulator import UserTotals
 from collab_sdk.stats import Estimate
 
+PHONE, GAP = 26, 3
+"""Characters of figures that a phone has room for beside a name, and those between two columns."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Table:
@@ -20,6 +23,13 @@ class Table:
     note: str = ""
     words: tuple[int, ...] = ()
     """Further columns that hold text."""
+
+    @property
+    def is_wide(self) -> bool:
+        """Whether a phone has no room for the figures beside each other."""
+        columns = list(zip(self.head, *self.rows, strict=False))[1:]
+        lengths = [max(map(len, cells)) + GAP for place, cells in enumerate(columns, 1) if place not in self.words]
+        return sum(lengths) > PHONE
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,6 +72,11 @@ def percent(estimate: Estimate | None) -> str:
 
 def share(value: float) -> str:
     return f"{100 * value:.0f}\u00a0%"
+
+
+def share_below(value: float) -> str:
+    """Rounded down, as near certainty is no certainty."""
+    return f"{int(100 * value)}\u00a0%"
 
 
 def units_name(units: Iterable[str]) -> str:
@@ -112,7 +127,16 @@ def users_remarks(totals: UserTotals) -> list[Remark]:
     if not totals.user_failures:
         return []
     missing = "sample is" if totals.user_failures == 1 else "samples are"
-    text = f"{totals.user_failures:,} {missing} missing through the simulated user, which is no fault of the bot's."
+    text = f"{totals.user_failures:,} {missing} missing because of the simulated user, not the bot."
+    return [Remark(text=text, mood="look")]
+
+
+def lost_remarks(lost: int, of: int) -> list[Remark]:
+    """How many futures no score has, where some are lost."""
+    if not lost:
+        return []
+    many = f"{lost:,} of {of:,} futures ({share(lost / of)})" if of else f"{lost:,} futures"
+    text = f"{many} were lost and are in no score."
     return [Remark(text=text, mood="look")]
 
 

@@ -37,7 +37,10 @@ def turn_of_pair(row: Row, place: int) -> Row:
         "conversation_id": text(row.get("conversation_id")) or f"row {place}",
         "turn": turn if isinstance(turn, int) else 0,
         "history": [message.to_dict() for message in history],
-        "candidates": [{"messages": said, "mr": scores[side]} for side, said in sides.items()],
+        "candidates": [
+            {"messages": said, "mr": scores[side], "missing": row.get(f"missing_{side}")}
+            for side, said in sides.items()
+        ],
         "pair": {**sides, "margin": number(margin_of(row)), "confidence": number(row.get("confidence"))},
     }
 

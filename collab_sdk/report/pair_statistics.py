@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from statistics import fmean, median
 
 from collab_sdk.evaluation.questions import has_question_mark
+from collab_sdk.report.agreement import ReviewAgreement
 from collab_sdk.report.fields import Row, mapping
 from collab_sdk.report.overview import (
     Overview,
@@ -14,8 +15,10 @@ from collab_sdk.report.overview import (
     count_users,
     counted,
     decimal,
+    lost_remarks,
     percent,
     share,
+    share_below,
     units_name,
     usage_table,
     users_remarks,
@@ -41,8 +44,13 @@ class PairStatistics:
     held_out: int = 0
     refused: Counter[str] = field(default_factory=Counter)
     reviewed: Counter[str] = field(default_factory=Counter)
+    agreement: ReviewAgreement = field(default_factory=ReviewAgreement)
     failures: Counter[str] = field(default_factory=Counter)
-    samples: int = 0
+    samples: dict[str, int] = field(default_factory=lambda: {"chosen": 0, "rejected": 0, "neither": 0})
+    """Futures that were to be played after each candidate."""
+    lost: dict[str, int] = field(default_factory=lambda: {"chosen": 0, "rejected": 0, "neither": 0})
+    """Of these, how many failed."""
+    candidates_lost: int = 0
     mr: dict[str, list[float]] = field(default_factory=lambda: {"chosen": [], "rejected": [], "neither": []})
     margins: list[float] = field(default_factory=list)
     sureness: list[tuple[float, float]] = field(default_factory=list)
@@ -70,7 +78,7 @@ class PairStatistics:
         longer: list[float] = []
         asks: dict[str, list[float]] = {"chosen": [], "rejected": []}
         for turn in chat["turns"]:
-            self._add_turn(turn)
+            self._add_turn(turn, chat["id"])
             pair = turn["pair"]
             if pair is None:
                 continue
@@ -86,21 +94,26 @@ class PairStatistics:
         for side, values in asks.items():
             self.asks[side].append(values)
 
-    def _add_turn(self, turn: Row) -> None:
+    def _add_turn(self, turn: Row, conversation: str) -> None:
         self.turns += 1
         self.held_out += turn["held_out"] and turn["pair"] is not None
         if turn["refused"]:
             self.refused[turn["refused"]] += 1
         if turn["review"]:
-            self.reviewed[str(turn["review"].get("decision"))] += 1
+            decision = str(turn["review"].get("decision"))
+            self.reviewed[decision] += 1
+            if turn["pair"]:
+                self.agreement.add(conversation, decision, turn["pair"]["margin"])
+        self.candidates_lost += len(turn["lost"])
         self.failures.update(turn["lost"])
         pair = turn["pair"] or {}
         for place, candidate in enumerate(turn["candidates"]):
-            self.samples += candidate["n"]
+            role = {pair.get("chosen"): "chosen", pair.get("rejected"): "rejected"}.get(place, "neither")
+            self.samples[role] += candidate["n"]
+            self.lost[role] += candidate["lost"]
             count_users(self.users, candidate["futures"])
             self.failures.update(future["error"] for future in candidate["futures"] if future["error"])
             if candidate["mr"] is not None:
-                role = {pair.get("chosen"): "chosen", pair.get("rejected"): "rejected"}.get(place, "neither")
                 self.mr[role].append(candidate["mr"])
 
     def _add_pair(self, pair: Row, sides: dict[str, Row], lengths: list[int], weights: dict[str, float]) -> None:
@@ -138,6 +151,8 @@ class PairStatistics:
         ]
         if self.margins:
             tiles.append((f"{median(self.margins):.2f}", "median margin"))
+        if self.sureness:
+            tiles.append((share_below(median(confidence for confidence, _ in self.sureness)), "median confidence"))
         if self.held_out:
             tiles.append((f"{self.held_out:,}", "pairs held out"))
         if self.reviewed:
@@ -168,14 +183,18 @@ class PairStatistics:
     def _trouble(self, run: Row) -> list[Remark]:
         failed = mapping(run.get("failed"))
         found = []
-        if self.failures:
-            text = f"{sum(self.failures.values()):,} samples or candidates failed and are missing from the scores."
+        if self.candidates_lost:
+            candidates = "candidate is" if self.candidates_lost == 1 else "candidates are"
+            text = f"{self.candidates_lost:,} {candidates} missing: no response could be drawn, or none of its futures."
             found.append(Remark(text=text, mood="look"))
+        found += lost_remarks(sum(self.lost.values()), sum(self.samples.values()))
         found += users_remarks(self.users)
+        found += self.agreement.remarks()
         if failed:
             found.append(Remark(text=f"{len(failed):,} conversations failed and are not in the file.", mood="look"))
-        if not self.failures and not failed and self.samples:
-            found.append(Remark(text=f"All {self.samples:,} futures could be played and judged.", mood="good"))
+        played = sum(self.samples.values())
+        if not self.failures and not failed and not any(self.lost.values()) and played:
+            found.append(Remark(text=f"All {played:,} futures could be played and judged.", mood="good"))
         return found
 
     def _plots(self, longer: Estimate | None) -> list[Plot]:
@@ -212,6 +231,9 @@ class PairStatistics:
             ("asks something", *(percent(estimate) for estimate in asks.values())),
             ("characters, median", *(f"{median(values):,.0f}" if values else "-" for values in lengths)),
         ]
+        if any(self.lost.values()) and all(self.samples[side] for side in asks):
+            lost = (f"{self.lost[side]:,} of {self.samples[side]:,}" for side in asks)
+            sides.append(("futures lost", *lost))
         if any(map(sum, self.calls.values())):
             sides.append(("calls of tools, mean", *(decimal(fmean(values)) for values in self.calls.values())))
         note = f"A reply asks if it has a question mark. {BRACKETS}"
@@ -220,6 +242,7 @@ class PairStatistics:
             counted(f"What became of the {units_name(self.units)}", gave, of=self.turns, what="outcome"),
             Table(title="Chosen and rejected", head=("", "chosen", "rejected"), rows=tuple(sides), note=note),
             counted("Review", self.reviewed, of=self.pairs, what="decision"),
+            self.agreement.table(),
             users_table(self.users),
             counted("What failed", self.failures, of=sum(self.failures.values()), what="reason"),
         ]

@@ -18,6 +18,7 @@ from collab_sdk.secrets import harmless
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
 
 SVG = "http://www.w3.org/2000/svg"
 XLINK = "http://www.w3.org/1999/xlink"
@@ -54,6 +55,14 @@ MOST_POINTS = 1500
 """Of a scatter plot; more of them are one blot, and make the page heavy."""
 
 
+BINS = 31
+"""Of a histogram: an odd number, so that equal values stand above their tick."""
+TICKS = 4
+"""Steps between ticks, at most: their labels fit a plot of `WIDTH` without touching."""
+ALIKE = 1e-6
+"""Of the values' size, and of 1 if that is more: values this close are drawn as equal."""
+
+
 def require_plots() -> None:
     """Raise MissingExtraError where nothing can be drawn."""
     if find_spec("matplotlib") is None:
@@ -64,15 +73,18 @@ def histogram(series: Mapping[str, tuple[str, Sequence[float]]], *, x: str, zero
     """Distributions over one axis; by name, the role of its colour and its values."""
 
     def draw(axes: "Axes") -> None:
+        from matplotlib.ticker import MaxNLocator
+
         values = [value for _, held in series.values() for value in held]
-        low, high = min(values), max(values)
-        edges = [low + (high - low or 1.0) * step / 30 for step in range(31)]
+        low, high = _ends(axes.xaxis, [*values, 0.0] if zero else values)
+        edges = [low + (high - low) * step / BINS for step in range(BINS + 1)]
         for name, (role, held) in series.items():
             axes.hist(held, bins=edges, color=PALETTE[role], alpha=0.55, label=name)
         if zero:
             axes.axvline(0, color=PALETTE["ink"], linewidth=1)
         axes.set_xlabel(_label(x, 2 * LABEL))
         axes.set_ylabel("count")
+        axes.yaxis.set_major_locator(MaxNLocator(TICKS, integer=True))
         if len(series) > 1:
             axes.legend(frameon=False, labelcolor=PALETTE["ink"], loc="lower center", bbox_to_anchor=(0.45, 1), ncols=3)
 
@@ -91,6 +103,8 @@ def scatter(
         if line is not None:
             ends = [min(0.0, *xs), max(xs)]
             axes.plot(ends, [line * end for end in ends], color=PALETTE["ink"], linewidth=1, linestyle="--")
+        _ends(axes.xaxis, xs if line is None else [0.0, *xs])
+        _ends(axes.yaxis, ys if line is None else [0.0, *ys])
         if most is not None:
             axes.set_xlim(min(*xs, most - 0.1), most + 0.005)
         axes.set_xlabel(_label(x, 2 * LABEL))
@@ -107,6 +121,7 @@ def bars(values: Mapping[str, float], *, x: str) -> str:
         colours = [PALETTE["good" if values[name] >= 0 else "bad"] for name in names]
         axes.barh(range(len(names)), [values[name] for name in names], color=colours, alpha=0.75, height=0.6)
         axes.axvline(0, color=PALETTE["ink"], linewidth=1)
+        _ends(axes.xaxis, [0.0, *values.values()])
         axes.set_yticks(range(len(names)), [_label(name) for name in names], parse_math=False)
         axes.set_xlabel(_label(x, 2 * LABEL))
 
@@ -123,11 +138,33 @@ def whiskers(rows: Sequence[tuple[str, str, float, float | None, float | None]],
             axes.plot([mean], [place], marker="o", markersize=6, color=PALETTE[role])
         if zero:
             axes.axvline(0, color=PALETTE["ink"], linewidth=1, linestyle="--")
+        drawn = [end for row in rows for end in row[2:] if isinstance(end, float | int)]
+        _ends(axes.xaxis, [0.0, *drawn] if zero else drawn)
         axes.set_yticks(range(len(rows)), [_label(row[0]) for row in reversed(rows)], parse_math=False)
         axes.set_ylim(-0.6, len(rows) - 0.4)
         axes.set_xlabel(_label(x, 2 * LABEL))
 
     return _svg(draw, height=1.0 + 0.32 * len(rows))
+
+
+def _ends(axis: "Axis", values: Sequence[float]) -> tuple[float, float]:
+    """Give an axis its ticks; the ends of what is drawn on it.
+
+    Equal values stand in the middle of the axis, above a single tick: several would differ in digits that mean nothing.
+    """
+    from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator
+
+    low, high = min(values), max(values)
+    size = max(abs(low), abs(high), 1.0)
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}".replace("-", "\u2212")))
+    if high - low > ALIKE * size:
+        axis.set_major_locator(MaxNLocator(TICKS))
+        return low, high
+    middle = float(f"{(low + high) / 2:.4g}")
+    axis.set_major_locator(FixedLocator([middle]))
+    ends = (low + high - size) / 2, (low + high + size) / 2
+    axis.set_view_interval(*ends, ignore=True)
+    return ends
 
 
 def _label(name: str, most: int = LABEL) -> str:
@@ -144,7 +181,6 @@ def _svg(draw: Callable[["Axes"], None], *, height: float = HEIGHT) -> str:
         figure = Figure(figsize=(WIDTH, height), layout="constrained")
         axes = figure.subplots()
         axes.spines[["top", "right"]].set_visible(False)
-        axes.locator_params(nbins=5)
         draw(axes)
         drawn = io.BytesIO()
         figure.savefig(drawn, format="svg", transparent=True, metadata={"Date": None})

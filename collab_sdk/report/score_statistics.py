@@ -12,6 +12,7 @@ from collab_sdk.report.overview import (
     Table,
     count_users,
     counted,
+    lost_remarks,
     units_name,
     usage_table,
     users_remarks,
@@ -37,6 +38,8 @@ class ScoreStatistics:
     metrics: dict[str, list[list[float]]] = field(default_factory=dict)
     failures: Counter[str] = field(default_factory=Counter)
     samples: int = 0
+    lost: int = 0
+    """Futures that failed, of all `samples`."""
     made_with: list[Row] = field(default_factory=list)
     users: UserTotals = field(default_factory=UserTotals)
 
@@ -49,6 +52,7 @@ class ScoreStatistics:
         self.mr.append([one["mr"] for one in candidates if one["mr"] is not None])
         for one in candidates:
             self.samples += one["n"]
+            self.lost += one["lost"]
             count_users(self.users, one["futures"])
             self.failures.update(future["error"] for future in one["futures"] if future["error"])
             if one["observed"] and one["observed"]["reward"] is not None and one["mr"] is not None:
@@ -74,8 +78,9 @@ class ScoreStatistics:
             found.plots.append(Plot(title="MR beside what really followed", svg=svg, caption=caption))
         unscored = self.turns - len(values)
         found.remarks = [Remark(text=f"{unscored:,} {what} have no score.", mood="look")] if unscored else []
+        found.remarks += lost_remarks(self.lost, self.samples)
         found.remarks += users_remarks(self.users)
-        if self.samples and not self.failures:
+        if self.samples and not self.failures and not self.lost:
             found.remarks.append(Remark(text=f"All {self.samples:,} futures could be played and judged.", mood="good"))
         cells = [
             (name, "-" if (of := estimate_score(groups)) is None else f"{of:.2f}", f"{sum(map(len, groups)):,}")

@@ -100,18 +100,28 @@ def _turn(row: Row, *, at: int) -> Row:
 
 
 def _candidate(row: Row) -> Row:
+    n_ok, n = count(row.get("n_ok")), count(row.get("n"))
     return {
         "source": text(row.get("source")),
         "text": said(row.get("messages")),
         "messages": messages(row.get("messages")),
         "mr": number(row.get("mr")),
         "stderr": number(row.get("stderr")),
-        "n_ok": count(row.get("n_ok")),
-        "n": count(row.get("n")),
+        "n_ok": n_ok,
+        "n": n,
+        "lost": max(n - n_ok, 0) or count(row.get("missing")),
+        "bounds": _bounds(row.get("bounds")),
         "metrics": numbers(row.get("metrics")),
         "futures": list(futures(row.get("futures"))),
         "observed": future(row.get("observed")),
     }
+
+
+def _bounds(value: Any) -> list[float] | None:
+    """The lowest and the highest that the MR would be with what is missing."""
+    ends = [number(end) for end in value] if isinstance(value, list) else []
+    known = [end for end in ends if end is not None]
+    return known if len(known) == len(ends) == 2 else None
 
 
 def _pair(row: Row, candidates: list[Row]) -> Row | None:

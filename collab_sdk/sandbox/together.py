@@ -88,7 +88,7 @@ def run(program: dict[str, str], report: int) -> None:
 
     def guarded(case: Any, first: Any, second: Any, msg: Any = None) -> None:
         if is_foreign(first) != is_foreign(second):
-            case.fail(msg or "an object of the program's is no plain value")
+            case.fail(msg or "an object of the program's is not a plain value")
         assert_equal(case, first, second, msg)
 
     def skipped(result: Any, case: Any, reason: str) -> None:

@@ -17,6 +17,7 @@ from collab_sdk.stats.means import (
     estimate_score_difference,
 )
 from collab_sdk.stats.missing import MissingTally, difference_bounds
+from collab_sdk.stats.orders import Third, estimate_order, is_right, order_by_size
 from collab_sdk.stats.quantiles import student, student_beyond
 from collab_sdk.stats.shares import estimate_paired_share, estimate_share
 
@@ -28,6 +29,7 @@ __all__ = [
     "Measured",
     "MissingTally",
     "Pairs",
+    "Third",
     "difference_bounds",
     "estimate_amount",
     "estimate_amount_difference",
@@ -38,12 +40,15 @@ __all__ = [
     "estimate_kappa",
     "estimate_mean",
     "estimate_minus",
+    "estimate_order",
     "estimate_paired_share",
     "estimate_score",
     "estimate_score_difference",
     "estimate_share",
     "estimate_together",
     "fit_line",
+    "is_right",
+    "order_by_size",
     "said_of_many",
     "student",
     "student_beyond",

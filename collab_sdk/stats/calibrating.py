@@ -130,7 +130,7 @@ def estimate_together(groups: MeasuredGroups) -> Estimate | None:
     many = len(sums)
     error = sqrt((many - 1) / many * fsum((each - mean) ** 2 for each in without))
     if error <= LOST * max(abs(mean), 1.0):
-        return Estimate(mean=mean, low=None, high=None, n=n, note=f"all {n} equal")
+        return Estimate(mean=mean, low=None, high=None, n=n, note=f"all {n} equal", is_constant=True)
     half = reach([each[2] for each in sums]) * error
     return Estimate(mean=mean, low=mean - half, high=mean + half, n=n)
 

@@ -30,11 +30,8 @@ class Estimate:
     count: int | None = None
     """Of a share: how many of the `n` it counts."""
     note: str = ""
-
-    @property
-    def is_constant(self) -> bool:
-        """Whether there is no interval since enough values are all equal, and not since they are too few."""
-        return self.low is None and self.note.startswith("all ")
+    is_constant: bool = False
+    """Whether there is no interval since enough values are all equal, and not since they are too few."""
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON values: a mean that is not finite is None."""

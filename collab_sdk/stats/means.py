@@ -94,17 +94,17 @@ def _estimate_finite(groups: Groups, values: Sequence[float]) -> Estimate:
     if not isfinite(found.mean):
         raise OverflowError
     on_grid = min(values) >= 0 and max(values) <= 1 and 2 * len(set(values)) <= len(values)
-    low, high, note = None, None, _reason(found, values, least=LEAST_GRID if on_grid else LEAST_MEAN)
-    if not note:
-        low, high = _bounded(found) if on_grid else _skewed(found)
-    return Estimate(mean=found.mean, low=low, high=high, n=found.n, note=note)
+    many, mean, n = len(found.sizes), found.mean, found.n
+    if many < (LEAST_GRID if on_grid else LEAST_MEAN):
+        return Estimate(mean=mean, low=None, high=None, n=n, note=size_note(n, many))
+    if note := _all_equal(found, values):
+        return Estimate(mean=mean, low=None, high=None, n=n, note=note, is_constant=True)
+    low, high = _bounded(found) if on_grid else _skewed(found)
+    return Estimate(mean=mean, low=low, high=high, n=n)
 
 
-def _reason(found: Clusters, values: Sequence[float], *, least: int) -> str:
-    """Why there is no interval; empty where there is one."""
-    many = len(found.sizes)
-    if many < least:
-        return size_note(found.n, many)
+def _all_equal(found: Clusters, values: Sequence[float]) -> str:
+    """What is equal, where there is no spread for an interval; empty where there is some."""
     rounding = NO_SPREAD * max(map(abs, values))
     if max(values) - min(values) <= rounding:
         return f"all {found.n} equal"

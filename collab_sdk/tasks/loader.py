@@ -75,6 +75,12 @@ def rows_provenance(
     }
 
 
+def row_digest(conversation: Conversation) -> str:
+    """The SHA-256 of what a conversation of this row is played by: all of it but its id and its metadata."""
+    row = get_chat_writer("collab")(replace(conversation, id="", metadata={}))
+    return hashlib.sha256(to_json(row).encode("utf-8", "surrogatepass")).hexdigest()
+
+
 def no_rows(task: Task, data: Path | None, others: Iterable[Task] = ()) -> InputError:
     """What is wrong where no row can be used; says which of the `others` reads the file, if one does."""
     reads = f", which reads {task.fields}" if task.fields else ""

@@ -1,14 +1,14 @@
-"""For tests, this project's and its users': chat models that answer from a queue, and a bot's figures as assertions."""
+"""For tests, this project's and its users': chat models that answer from a queue, and assertions about a bot."""
 
 from typing import TYPE_CHECKING, Any
 
+from collab_sdk.testing.bot_evaluation import BotEvaluation, aplay, play
 from collab_sdk.testing.fake import Answer, FakeChatModel
-from collab_sdk.testing.figures import BotFigures, play
 
 if TYPE_CHECKING:
     from collab_sdk.testing.fixtures import play_bot
 
-__all__ = ["Answer", "BotFigures", "FakeChatModel", "play", "play_bot"]
+__all__ = ["Answer", "BotEvaluation", "FakeChatModel", "aplay", "play", "play_bot"]
 
 
 def __getattr__(name: str) -> Any:

@@ -4,10 +4,10 @@ from collections.abc import Callable
 
 import pytest
 
-from collab_sdk.testing.figures import BotFigures, play
+from collab_sdk.testing.bot_evaluation import BotEvaluation, play
 
 
 @pytest.fixture
-def play_bot() -> Callable[..., BotFigures]:
-    """Plays a bot's conversations, as `collab_sdk.testing.play` does, and gives its figures."""
+def play_bot() -> Callable[..., BotEvaluation]:
+    """Plays a bot's conversations, as `collab_sdk.testing.play` does, and gives their statistics."""
     return play

@@ -200,12 +200,12 @@ def _functions(tools: Any, name: str) -> dict[str, Callable[..., Any]]:
         named = [(_name_of(tools), plain_function(tools))]
     else:
         raise UsageError(
-            f"{name} is no tool: give a function, a list or mapping of functions, or a class, of which an object is "
+            f"{name} is not a tool: give a function, a list or mapping of functions, or a class, of which an object is "
             "made for each future."
         )
     for each, function in named:
         if not callable(function) or isinstance(function, type):
-            raise UsageError(f"{each} of {name} is no function, and so no tool.")
+            raise UsageError(f"{each} of {name} is not a function, so it cannot be a tool.")
     names = [each for each, _ in named]
     if repeated := [each for each in names if names.count(each) > 1]:
         raise UsageError(f"{name} has two tools called {repeated[0]!r}.")

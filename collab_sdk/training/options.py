@@ -47,7 +47,7 @@ class TrainingOptions:
     """Where the user is learnt, the chats in `data` with goals that were inferred; None: each row has its own."""
     role: str = setting(
         ASSISTANT,
-        "Who is learnt: the assistant, or the user of logged chats, to be a simulator as plain:hf:BASE@DIR.",
+        "Train the assistant, or the user of logged chats, for use as --simulator plain:hf:BASE@DIR.",
         group=TRAINING,
         metavar="ROLE",
     )
@@ -59,99 +59,108 @@ class TrainingOptions:
     )
     rounds: int = setting(
         0,
-        "Rounds of DPO on the model's own conversations: talk, pair, train the same adapter on.",
+        "Repeat DPO N times on the model's own conversations: play, make pairs, continue training the adapter.",
         group=TRAINING,
         at_least=0,
     )
-    sft_first: bool = setting(False, "First learn the chosen replies with SFT, then go on from there.", group=TRAINING)
+    sft_first: bool = setting(
+        False, "First train on the chosen replies with SFT, then continue with --method.", group=TRAINING
+    )
     beta: float | None = setting(
         None,
-        "How close to stay to the base.  [default: 0.1; grpo 0.04, rloo and ppo 0.05]",
+        "Strength of the pull towards the base model; higher stays closer.  [default: 0.1; grpo 0.04, rloo "
+        "and ppo 0.05]",
         group=TRAINING,
         metavar="BETA",
         above=0,
     )
     epochs: float | None = setting(
         None,
-        "Number of passes over the data.  [default: as many as a training needs, by the number of rows]",
+        "Number of passes over the data.  [default: chosen by the number of rows]",
         group=TRAINING,
         above=0,
     )
     max_steps: int | None = setting(
-        None, "Most optimizer steps; the schedule is for so many.  [default: all epochs]", group=TRAINING, at_least=1
+        None,
+        "Stop after N optimizer steps; the learning rate schedule is fitted to them.  [default: all epochs]",
+        group=TRAINING,
+        at_least=1,
     )
     learning_rate: float | None = setting(
         None,
-        "Learning rate.  [default: 3e-4, less for wide models; 1e-5 where the model plays]",
+        "Learning rate.  [default: 3e-4, less for wide models; 1e-5 if the model plays]",
         group=TRAINING,
         metavar="RATE",
         above=0,
     )
     sft_learning_rate: float | None = setting(
-        None, "Learning rate of --sft-first.  [default: as the other]", group=TRAINING, metavar="RATE", above=0
+        None, "Learning rate of --sft-first.  [default: --learning-rate]", group=TRAINING, metavar="RATE", above=0
     )
     lr_scheduler_type: str = setting(
         "cosine",
-        "How the learning rate falls: linear, cosine, cosine_with_restarts, polynomial, inverse_sqrt, constant or "
-        "constant_with_warmup.",
+        "Schedule of the learning rate: linear, cosine, cosine_with_restarts, polynomial, inverse_sqrt, "
+        "constant or constant_with_warmup.",
         group=TRAINING,
         metavar="NAME",
     )
     warmup_ratio: float = setting(
         0.1,
-        "Share of the steps in which the learning rate rises.",
+        "Share of the steps during which the learning rate rises.",
         group=TRAINING,
         metavar="SHARE",
         at_least=0,
         below=1,
     )
     weight_decay: float = setting(0.0, "Weight decay of AdamW.", group=TRAINING, metavar="DECAY", at_least=0)
-    batch_size: int = setting(16, "Examples for one optimizer step, over all devices.", group=TRAINING, at_least=1)
+    batch_size: int = setting(16, "Examples per optimizer step, over all devices.", group=TRAINING, at_least=1)
     per_device_batch_size: int | None = setting(
-        None, "Examples at once on one device.  [default: what fits]", group=TRAINING, at_least=1
+        None, "Examples computed at once on one device.  [default: as many as fit]", group=TRAINING, at_least=1
     )
     max_length: int | None = setting(
-        None, "Most tokens of prompt and reply.  [default: what the base can read]", group=TRAINING, at_least=1
+        None,
+        "Refuse rows with more than N tokens of prompt and reply.  [default: what the base can read]",
+        group=TRAINING,
+        at_least=1,
     )
     chat_template: str | None = setting(
         None,
-        "Chat template to train and serve with: a file, or trl:NAME for one of TRL's.  [default: the base's own]",
+        "Chat template to train and serve with: a file, or trl:NAME for one of TRL's.  [default: the base's]",
         group=TRAINING,
         metavar="FILE",
     )
     layout: tuple[str, ...] = setting(
         (),
-        "A change to the chat template: developer-as-system, system-in-first-user, text-as-parts, thinking, "
+        "Change to the chat template: developer-as-system, system-in-first-user, text-as-parts, thinking, "
         "no-thinking or end-with-eos; repeatable.",
         group=TRAINING,
         metavar="NAME",
     )
     lora_r: int = setting(32, "Rank of the LoRA matrices.", group=TRAINING, at_least=1)
-    lora_alpha: int = setting(32, "LoRA scaling: the adapter counts alpha / r.", group=TRAINING, at_least=1)
+    lora_alpha: int = setting(32, "LoRA alpha: the adapter is scaled by alpha / r.", group=TRAINING, at_least=1)
     lora_dropout: float = setting(
         0.0, "Dropout before the LoRA matrices.", group=TRAINING, metavar="SHARE", at_least=0, below=1
     )
     target_modules: tuple[str, ...] = setting(
         (),
-        "Layer that gets an adapter, by the last part of its name; repeatable.  [default: every linear layer]",
+        "Name of a layer to adapt, such as q_proj; repeatable.  [default: every linear layer]",
         group=TRAINING,
         metavar="NAME",
     )
     dtype: str = setting(
         "auto",
-        "Precision to train in: auto, bfloat16 or float32. auto takes bfloat16 where the device multiplies it faster.",
+        "Precision of the training: auto, bfloat16 or float32. auto uses bfloat16 if it is faster on the device.",
         group=TRAINING,
         metavar="NAME",
     )
     load_in_4bit: bool = setting(
-        False, "Keep the base in 4 bits (QLoRA; needs bitsandbytes and a GPU).", group=TRAINING
+        False, "Load the base in 4 bits (QLoRA). Needs bitsandbytes and a GPU.", group=TRAINING
     )
     gradient_checkpointing: bool | None = setting(
         None, "Recompute activations to save memory.  [default: if needed]", group=TRAINING
     )
     eval_fraction: float | None = setting(
         None,
-        "Share of the chats to hold out.  [default: 0.1, or more of a few hundred, so that there are enough to tell]",
+        "Share of the chats to hold out for evaluation.  [default: 0.1, or more if there are only a few hundred chats]",
         group=TRAINING,
         metavar="FRACTION",
         at_least=0,
@@ -159,32 +168,32 @@ class TrainingOptions:
     )
     patience: int = setting(
         3,
-        "Evaluations in a row that are clearly worse than the best before stopping; 0 disables.",
+        "Stop after N evaluations in a row that are clearly worse than the best one; 0 never stops early.",
         group=TRAINING,
         at_least=0,
     )
-    seed: int = setting(0, "Random seed: on a CPU, the same seed gives the same adapter.", group=TRAINING, at_least=0)
-    skip_bad: bool = setting(False, "Leave out the rows that the preflight check refuses.", group=TRAINING)
+    seed: int = setting(0, "Random seed. On a CPU, the same seed gives the same adapter.", group=TRAINING, at_least=0)
+    skip_bad: bool = setting(False, "Leave out rows that cannot be trained on, instead of stopping.", group=TRAINING)
     adapter: Path | None = setting(  # noqa: RUF009 - a field, as all of them
         None,
-        "LoRA adapter of this base to go on training with dpo or kto, instead of a fresh one.",
+        "Continue training this LoRA adapter, with dpo or kto, instead of starting a new one.",
         group=TRAINING,
         metavar="DIR",
     )
     merge: bool = setting(
         False,
-        "Also write the base with the adapter merged in, in a precision that keeps what was learnt.",
+        "Also write the base model with the adapter merged into it.",
         group=TRAINING,
     )
     push_to_hub: str | None = setting(
         None,
-        "Then upload the adapter to this private repository on the Hugging Face hub, unless it is no better than its "
-        "base; a name without an owner is one of your own.",
+        "After training, upload the adapter to this repository on the Hugging Face hub, if it is better than "
+        "its base. Without OWNER, it is your own; a new one is private.",
         group=TRAINING,
         metavar="[OWNER/]NAME",
     )
     report_to: tuple[str, ...] = setting(
-        (), "Tracker: tensorboard, wandb, mlflow or trackio; repeatable.", group=TRAINING, metavar="TRACKER"
+        (), "Report to a tracker: tensorboard, wandb, mlflow or trackio; repeatable.", group=TRAINING, metavar="TRACKER"
     )
 
     @property

@@ -87,7 +87,8 @@ class PostgresServer:
             parts = psycopg.conninfo.conninfo_to_dict(self._address.url)
         except psycopg.ProgrammingError as error:
             raise UsageError(
-                f"{self.where!r} is no address of a PostgreSQL ({self._address.said(error)}): write it like {EXAMPLE}."
+                f"{self.where!r} is not the address of a PostgreSQL server ({self._address.said(error)}): "
+                f"write it like {EXAMPLE}."
             ) from None
         with explained(self._address, connecting=True):
             return psycopg.connect(**{**DEFAULTS, **parts}, autocommit=True)

@@ -23,6 +23,10 @@ MIN_INTERVAL, MAX_INTERVAL = 0.05, 0.5
 """Seconds between two reports of a client."""
 MAX_REPORTS_PER_SECOND = 400
 """Of all clients together, for each costs a fraction of a millisecond."""
+MOST_WARNINGS = 100
+"""Different ones, of each client and of all together: what comes after them is left out."""
+MOST_LENT = 1e15
+"""Calls that a budget pays for: of a price near 0, more than any number that can be counted in."""
 START_HORIZON = 0.15
 """Seconds beyond the report after next for which starts are granted."""
 
@@ -61,11 +65,26 @@ class Report:
     finished: int = 0
     usd: float = 0.0
     priced: int = 0
-    missing: int = 0
-    """Samples without a result."""
     longest: float = 0.0
     """Seconds that a call may take to a model with a timeout of its own."""
     usage: Mapping[str, Usage] = field(default_factory=dict)
+    quarantined: int = 0
+    """Rows of the cache that could not be read."""
+    warnings: tuple[str, ...] = ()
+    """Since the last report."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Totals:
+    """What all clients have reported, dead ones included."""
+
+    usage: Mapping[str, Usage]
+    """By role."""
+    quarantined: int
+    in_flight: int
+    """Calls, of clients that are not known to be gone."""
+    warnings: tuple[str, ...]
+    """Each once, without those that were heard before."""
 
 
 @dataclass(kw_only=True, slots=True)
@@ -106,13 +125,9 @@ class Coordinator:
         self._check(secret)
         self._broker.died(incarnation)
 
-    def usage(self, secret: str) -> str:
+    def totals(self, secret: str, heard: int) -> str:
         self._check(secret)
-        return dumps(self._broker.usage())
-
-    def missing(self, secret: str) -> int:
-        self._check(secret)
-        return self._broker.missing()
+        return dumps(self._broker.totals(heard))
 
     def _check(self, secret: str) -> None:
         if not hmac.compare_digest(secret.encode(), self._secret.encode()):
@@ -134,6 +149,7 @@ class RateBroker:
         self._clock = clock
         self._endpoints: dict[str, _SharedEndpoint] = {}
         self._accounts: dict[str, _Account] = {}
+        self._warnings: dict[str, None] = {}
 
     def report(self, incarnation: str, report: Report) -> Grant:
         """Takes in the report of a client's process; returns what it may do now."""
@@ -141,9 +157,10 @@ class RateBroker:
         account = self._accounts.setdefault(incarnation, _Account())
         is_repeated = 0 < report.number <= account.report.number
         account.seen, account.report = now, report
-        for name, each in self._accounts.items():
-            if not each.is_closed and now - each.seen > max(self.lease_seconds, STALE_SECONDS + each.report.longest):
-                self._close(name)
+        for text in report.warnings:
+            if len(self._warnings) < MOST_WARNINGS:
+                self._warnings.setdefault(text)
+        self._close_silent(now)
         if account.has_died:  # its node came back after it was given up
             endpoints = dict.fromkeys(report.endpoints, EndpointGrant(slots=0, spacing=0.0))
             return Grant(endpoints=endpoints, lent=account.lent, spent=None, interval=MAX_INTERVAL)
@@ -165,17 +182,30 @@ class RateBroker:
         self._accounts.setdefault(incarnation, _Account()).has_died = True
         self._close(incarnation)
 
-    def usage(self) -> dict[str, Usage]:
-        """Returns the usage of all clients, dead ones included, by role."""
-        totals: dict[str, Usage] = {}
+    def totals(self, heard: int = 0) -> Totals:
+        """Returns what all clients have reported; of the warnings those that come after so many."""
+        usage: dict[str, Usage] = {}
         for account in self._accounts.values():
-            for role, usage in account.report.usage.items():
-                totals[role] = totals.get(role, Usage()) + usage
-        return totals
+            for role, used in account.report.usage.items():
+                usage[role] = usage.get(role, Usage()) + used
+        quarantined = sum(account.report.quarantined for account in self._accounts.values())
+        return Totals(
+            usage=usage,
+            quarantined=quarantined,
+            in_flight=self._in_flight(),
+            warnings=tuple(self._warnings)[heard:],
+        )
 
-    def missing(self) -> int:
-        """Returns how many samples all clients, dead ones included, have lost."""
-        return sum(account.report.missing for account in self._accounts.values())
+    def _in_flight(self) -> int:
+        self._close_silent(self._clock())
+        living = (account for account in self._accounts.values() if not account.is_closed)
+        return sum(endpoint.busy for account in living for endpoint in account.report.endpoints.values())
+
+    def _close_silent(self, now: float) -> None:
+        """Closes the accounts of clients that can have nothing in flight any more."""
+        for name, each in self._accounts.items():
+            if not each.is_closed and now - each.seen > max(self.lease_seconds, STALE_SECONDS + each.report.longest):
+                self._close(name)
 
     def _close(self, incarnation: str) -> None:
         self._accounts[incarnation].is_closed = True
@@ -206,7 +236,8 @@ class RateBroker:
             mean = usd / priced if priced else 0.0
             finished = sum(each.finished for each in everyone)
             if mean:
-                more = min(more, int((limits.max_usd - usd) / mean) - (lent - finished))
+                affordable = min((limits.max_usd - usd) / mean, MOST_LENT)
+                more = min(more, int(affordable) - (lent - finished))
             if usd >= limits.max_usd or usd + mean * (called - finished + 1) > limits.max_usd:
                 more, spent = 0, f"The limit of ${limits.max_usd:g} is reached (${usd:.4f} spent)."
         account.lent += max(0, more)

@@ -5,12 +5,24 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 
-from collab_ray.broker import MAX_INTERVAL, MIN_INTERVAL, STALE_SECONDS, EndpointReport, Grant, Report
+from collab_ray.broker import (
+    MAX_INTERVAL,
+    MIN_INTERVAL,
+    MOST_WARNINGS,
+    STALE_SECONDS,
+    EndpointReport,
+    Grant,
+    Report,
+)
+from collab_sdk.cache import Cache, MemoryCache
 from collab_sdk.engine import Admission, Ledger, Sleep
 from collab_sdk.errors import BudgetError
+from collab_sdk.secrets import one_line
 
 MAX_START_DELAY = 0.05
 """Seconds by which a start may be late; a later one would crowd those after it."""
+LONGEST_WARNING = 1000
+"""Characters."""
 
 
 class LeasedConcurrency:
@@ -141,7 +153,10 @@ class RateClient:
     ) -> None:
         self.budget = LeasedBudget(clock, limited=limited)
         self.ledger = Ledger()
-        """Of the engine whose limiter this is, to be set once there is one."""
+        self.cache: Cache = MemoryCache()
+        """Both of the engine whose limiter this is, to be set once there is one."""
+        self._warnings: dict[str, None] = {}
+        self._warnings_sent = 0
         self._send = send
         self._rate_limited = rate_limited
         self._clock = clock
@@ -179,6 +194,11 @@ class RateClient:
             self.budget.renew(grant.lent, grant.spent, good_until=sent + STALE_SECONDS)
             self._interval = grant.interval
 
+    def warn(self, text: str) -> None:
+        """Has the command say this, once. May be called from any thread."""
+        if len(self._warnings) < MOST_WARNINGS:
+            self._warnings.setdefault(one_line(text, LONGEST_WARNING))
+
     async def close(self) -> None:
         """Gives back what was lent and is not used. Nothing may call any more."""
         self.budget.lent = min(self.budget.lent, self.budget.calls)
@@ -198,6 +218,8 @@ class RateClient:
         else:
             budget.lent = min(budget.lent, budget.calls + recent)  # given back, for others may wait for it
         self._reports += 1
+        warnings = tuple(self._warnings)[self._warnings_sent :]
+        self._warnings_sent += len(warnings)
         return Report(
             number=self._reports,
             endpoints={key: self._endpoint_report(endpoint, now) for key, endpoint in self._endpoints.items()},
@@ -207,9 +229,10 @@ class RateClient:
             finished=budget.finished,
             usd=budget.usd,
             priced=budget.priced,
-            missing=self.ledger.missing,
             longest=self._longest,
             usage={role.value: usage for role, usage in self.ledger.roles.items()},
+            quarantined=self.cache.quarantined,
+            warnings=warnings,
         )
 
     def _endpoint_report(self, endpoint: _LeasedEndpoint, now: float) -> EndpointReport:

@@ -5,16 +5,20 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator, Mapping
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
 
 import collab_sdk
 from collab_sdk.cache import URL, key_check_value
 from collab_sdk.jobs import code_digest, roles_of
-from collab_sdk.plugins import loaded_from
+from collab_sdk.plugins import extensions, loaded_from
+from collab_sdk.secrets import Address, is_secret
 from collab_sdk.spec import RunSpec, difference
 
+PACKAGES = ("litellm", "openai", "tiktoken")
+"""Those that ask models and count tokens: other versions of them may give other results."""
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -31,7 +35,9 @@ def claims_of(spec: RunSpec, cache: str) -> dict[str, Any]:
         "version": collab_sdk.__version__,
         "code": code_digest(),
         "models": {role: None if made is None else dict(made) for role, made in known.items()},
-        "modules": {name: hashlib.sha256(file.read_bytes()).hexdigest() for name, file in _own_modules(spec)},
+        "modules": {name: _digest(file) for name, file in _own_modules(spec)},
+        "loaded": {name: _digest(file) for name, file in sorted(_loaded_code(spec).items())},
+        "packages": {name: found for name in PACKAGES if (found := _installed(name)) is not None},
         "key": key_check_value(os.environ) if URL.match(cache) else None,
         "directory": None if URL.match(cache) else _identity(Path(cache)),
     }
@@ -39,14 +45,14 @@ def claims_of(spec: RunSpec, cache: str) -> dict[str, Any]:
 
 def why_unfit(node: Mapping[str, Any], command: Mapping[str, Any], cache: str) -> str | None:
     """What a node claims other than the command, and the way out; None where they are alike."""
-    version = command["version"]
-    if node["version"] != version:
+    ours = command["version"]
+    if node["version"] != ours:
         return (
-            f"it has collab-sdk {node['version']}, and the command is {version}: "
-            f"pip install 'collab-sdk[ray]=={version}' on every node."
+            f"it has collab-sdk {node['version']}, and the command is {ours}: "
+            f"pip install 'collab-sdk[ray]=={ours}' on every node."
         )
     if node["code"] != command["code"]:
-        return f"its collab-sdk {version} has other code or prompts than the command's: install the same on every node."
+        return f"its collab-sdk {ours} has other code or prompts than the command's: install the same on every node."
     if node["key"] != command["key"]:
         return "its COLLAB_CACHE_HMAC_KEY is not the command's: set the same wherever the cache is used."
     if node["directory"] != command["directory"]:
@@ -56,6 +62,13 @@ def why_unfit(node: Mapping[str, Any], command: Mapping[str, Any], cache: str) -
         )
     if (other := difference(command["modules"], node["modules"])) is not None:
         return f"it has another module {other.partition(' is ')[0]} than the command: install the same on every node."
+    for name in sorted(command["loaded"].keys() & node["loaded"].keys()):
+        if command["loaded"][name] != node["loaded"][name]:
+            return f"it has another module {name} than the command: install the same on every node."
+    for name in sorted(command["packages"].keys() & node["packages"].keys()):
+        here, there = command["packages"][name], node["packages"][name]
+        if here != there:
+            return f"it has {name} {there}, and the command {here}: pip install '{name}=={here}' there."
     if (other := difference(command["models"], node["models"], "models")) is not None:
         return f"{other}. Set the variables of endpoints, such as OPENAI_BASE_URL, alike on every node."
     return None
@@ -72,7 +85,7 @@ def runtime_env(folder: Path) -> dict[str, Any]:
     variables = {
         name: value
         for name, value in os.environ.items()
-        if value and name.endswith(("_API_BASE", "_BASE_URL")) and not _has_credentials(value)
+        if value and name.endswith(("_API_BASE", "_BASE_URL")) and not _may_hold_key(value)
     }
     return {
         **({"py_modules": sorted(map(str, code))} if code else {}),
@@ -80,13 +93,28 @@ def runtime_env(folder: Path) -> dict[str, Any]:
     }
 
 
-def _has_credentials(url: str) -> bool:
-    """Whether a key may be in it."""
+def sent_address(cache: str) -> str:
+    """Where replies are kept, as other machines are told: without the passwords of a server's URL."""
+    if URL.match(cache) is None:
+        return cache
+    parts, secrets = urlsplit(cache), Address(cache).secrets
+    credentials, at, hosts = parts.netloc.rpartition("@")
+    query = [part for part in parts.query.split("&") if part.partition("=")[2] not in secrets]
+    return urlunsplit(parts._replace(netloc=f"{credentials.partition(':')[0]}{at}{hosts}", query="&".join(query)))
+
+
+def own_address(cache: str, environ: Mapping[str, str]) -> str:
+    """The address that this node's COLLAB_CACHE holds, if it is the one that was sent but for passwords."""
+    own = environ.get("COLLAB_CACHE", "")
+    return own if URL.match(own) and sent_address(own) == sent_address(cache) else cache
+
+
+def _may_hold_key(url: str) -> bool:
     try:
         parts = urlsplit(url)
     except ValueError:
         return True
-    return bool(parts.username or parts.password or parts.query)
+    return bool(parts.username or parts.password or parts.query or parts.fragment or is_secret(url))
 
 
 def _copied(name: str, file: Path, folder: Path) -> Path:
@@ -115,6 +143,35 @@ def _own_modules(spec: RunSpec) -> Iterator[tuple[str, Path]]:
         file = getattr(sys.modules.get(name), "__file__", None)
         if file is not None:
             yield name, Path(file)
+
+
+def _loaded_code(spec: RunSpec) -> dict[str, Path]:
+    """The loaded modules of the packages that `py:` names of a spec and entry points stand for, by name.
+
+    By name alone, since a node may have them elsewhere; wherever they are installed, since other versions may be there.
+    """
+    packages, files = set(extensions()) - {"collab_sdk"}, {}
+    for name, file in _own_modules(spec):
+        packages.add(name.partition(".")[0])
+        if "." not in name and file.stem != "__init__":  # it has no package: what lies beside it is its own
+            files.update(loaded_from(file.resolve().parent))
+    for name, module in list(sys.modules.items()):
+        source = getattr(module, "__dict__", {}).get("__file__")  # as an attribute, torch's lazy modules raise
+        if isinstance(source, str) and source.endswith(".py") and name.partition(".")[0] in packages:
+            files[name] = Path(source)
+    return {name: file for name, file in files.items() if file.is_file()}
+
+
+def _digest(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+def _installed(package: str) -> str | None:
+    """Its version; None where it is not installed."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
 
 
 def _module_names(value: Any) -> Iterator[str]:

@@ -11,15 +11,24 @@ from itertools import count
 from typing import Any
 
 import ray
-from ray.exceptions import ActorUnavailableError, ObjectLostError, OutOfMemoryError, RayActorError
+from ray.exceptions import (
+    ActorUnavailableError,
+    ObjectLostError,
+    OutOfMemoryError,
+    RayActorError,
+    RayError,
+    RayTaskError,
+)
 
+import collab_sdk
 from collab_ray.cluster import Cluster
 from collab_ray.worker import Worker
 from collab_sdk.errors import CollabError, RunnerError
 from collab_sdk.jobs import error_of
+from collab_sdk.secrets import one_line
 
 MAX_DEATHS = 3
-"""Of processes, after which the conversation that they were working on is given up, or the worker that never starts."""
+"""Of processes, after which the conversation that they were working on is given up, or that a worker cannot begin."""
 MAX_IN_VAIN = 20
 """Processes that die, beyond two of each worker, without an outcome of any conversation: then the run ends."""
 GROWTH_INTERVAL = 1.0
@@ -30,8 +39,8 @@ START_TIMEOUT = 60.0
 """Seconds after which the work begins without workers for which there were CPUs: a process may start slowly."""
 READY_PATIENCE = 30.0
 """Seconds without a process that is ready after which it is said that conversations wait for one."""
-RESTART_PAUSE = 5.0
-"""Seconds until another process is started in place of one that could not begin."""
+RESTART_PAUSE, LONGEST_RESTART_PAUSE = 5.0, 60.0
+"""Seconds until another process is started in place of one that could not begin: at first, and after many of them."""
 WORKER_CPUS, ALONE_CPUS = 0.99, 0.01
 """What is left of a worker's CPU is room for the process of conversations that go alone, on any node with CPUs."""
 WORKER_DIED = (RayActorError, ObjectLostError, OutOfMemoryError)
@@ -216,32 +225,45 @@ class WorkerPool:
 
     async def _keep_running(self, name: str, ready: list[_Process], **options: Any) -> None:
         """Runs a worker, and another in its place whenever it dies."""
-        failed = 0
+        failed, pause = 0, RESTART_PAUSE
         for number in count(1):
             async with self._running(f"{name}-{number}-{secrets.token_hex(4)}", options) as process:
-                try:
-                    opened = await process.actor.open.remote()
-                    process.node, process.host = opened["node"], opened["host"]
-                    if opened["error"] is not None:
-                        failed += 1
-                        if opened["is_unfit"] or failed >= MAX_DEATHS:
-                            await self._leave_out(process, error_of(opened["error"]))
-                            failed = 0
-                        else:  # a cache that was away for a moment, a machine without a free file
-                            await asyncio.sleep(RESTART_PAUSE)
-                        continue
-                    failed = 0
-                    async with self._changed:
-                        ready.append(process)
-                        self._told_waiting.discard(_kind(alone=ready is self._alone))
-                        if ready is self._ready:
-                            self._started.add(name)
-                        self._changed.notify_all()
-                    await process.actor.stay.remote()
-                except WORKER_DIED as error:
-                    process.is_lost = await self._is_machine_lost(process, error)
-                    failed += not process.node
-                    self._give_up_after(failed, process, error)
+                problem = await self._run(process, name, ready)
+            if problem is None:
+                failed, pause = 0, RESTART_PAUSE
+                continue
+            failed += 1
+            if failed >= MAX_DEATHS:
+                self._go_on_without(process, problem, ready)
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, LONGEST_RESTART_PAUSE)
+
+    async def _run(self, process: _Process, name: str, ready: list[_Process]) -> CollabError | None:
+        """Has a process work until it dies. Returns why it could not begin, if that may pass."""
+        try:
+            opened = await process.actor.open.remote()
+        except RayError as error:  # no code there, no memory, a disk that is full
+            process.is_lost = isinstance(error, ActorUnavailableError)
+            return _start_error(error)
+        process.node, process.host = opened["node"], opened["host"]
+        if opened["error"] is not None:
+            problem = error_of(opened["error"])
+            if not opened["is_unfit"]:  # a cache that was away for a moment, a machine without a free file
+                return problem
+            await self._leave_out(process, problem)
+            return None
+        async with self._changed:
+            ready.append(process)
+            self._told_waiting.discard(_kind(alone=ready is self._alone))
+            if ready is self._ready:
+                self._started.add(name)
+            self._changed.notify_all()
+        try:
+            await process.actor.stay.remote()
+        except RayError as error:
+            process.is_lost = await self._is_machine_lost(process, error)
+            self._count_death(process, error)
+        return None
 
     @asynccontextmanager
     async def _running(self, incarnation: str, options: dict[str, Any]) -> AsyncIterator[_Process]:
@@ -256,13 +278,8 @@ class WorkerPool:
             if not process.is_lost:  # its calls end with it: others can have its slots at once
                 self._coordinator.died.remote(self._secret, incarnation)
 
-    def _give_up_after(self, failed: int, process: _Process, error: Exception) -> None:
+    def _count_death(self, process: _Process, error: Exception) -> None:
         """Raises RunnerError where further processes would only die too."""
-        if failed == MAX_DEATHS:
-            raise RunnerError(
-                f"A worker died {MAX_DEATHS} times while it was starting: is there too little memory, or does a module "
-                "of a bot end the process?"
-            ) from None
         if process.is_lost:
             self._warn_of(
                 process,
@@ -286,8 +303,17 @@ class WorkerPool:
             raise error
         self._warn_of(process, f"{error} Others go on without it.")
 
+    def _go_on_without(self, process: _Process, problem: CollabError, ready: list[_Process]) -> None:
+        """Raises why a worker cannot begin where the run has not begun either, or has no other that is at work.
+
+        No node is left out for that: the fault may pass, or be that of one process.
+        """
+        if not self._may_begin.is_set() or not self._ready or ready is self._alone:
+            raise problem
+        self._warn_of(process, f"{problem} Others go on without it, and it is tried again.")
+
     def _warn_of(self, process: _Process, text: str) -> None:
-        """Once for each node."""
+        """Once for each node; once for all processes of which nobody knows where they were."""
         if process.node not in self._named:
             self._named.add(process.node)
             warnings.warn(text, stacklevel=2)
@@ -299,7 +325,29 @@ def _kind(*, alone: bool) -> str:
 
 def _cause(error: Exception) -> str:
     """Why a process died, as far as Ray knows."""
+    if isinstance(error, RayTaskError):
+        return f"{_in_a_line(error)}."
     said = str(error)
     if isinstance(error, OutOfMemoryError) or "OOM" in said.partition("common causes")[0]:
         return "it took more memory than its machine has."
     return "a crash in native code, too little memory, or a call that ends the process."
+
+
+def _start_error(error: RayError) -> CollabError:
+    """Why a process did not answer when it was opened, in a line."""
+    if "No module named 'collab_" in str(error):
+        version = collab_sdk.__version__
+        return RunnerError(f"A node of the cluster has no collab-sdk: pip install 'collab-sdk[ray]=={version}' there.")
+    if isinstance(error, WORKER_DIED):
+        return RunnerError(
+            "A worker died while it was starting: is there too little memory, or does a module of a bot end the "
+            "process?"
+        )
+    return RunnerError(f"A worker cannot start ({_in_a_line(error)}).")
+
+
+def _in_a_line(error: Exception) -> str:
+    """Name and text, of what a process has raised those that it had there."""
+    if isinstance(error, RayTaskError):
+        error = error.cause
+    return f"{type(error).__name__}: {one_line(str(error))}"

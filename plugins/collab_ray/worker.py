@@ -5,6 +5,7 @@ import json
 import os
 import time
 import warnings
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,10 +14,11 @@ from ray.exceptions import ActorUnavailableError
 
 from collab_ray.broker import MAX_INTERVAL, Grant, Report
 from collab_ray.client import RateClient
-from collab_ray.node import claims_of, host_name, why_unfit
+from collab_ray.node import claims_of, host_name, own_address, why_unfit
 from collab_ray.outcomes import OutcomeCache
 from collab_sdk import Conversation, Engine
 from collab_sdk.cache import open_cache
+from collab_sdk.engine import Ledger
 from collab_sdk.errors import CollabError, RunnerError, RunStoppedError
 from collab_sdk.jobs import JOBS, Roles, dumps, error_row, loads, logs_of_users, roles_of
 from collab_sdk.spec import Limits
@@ -41,6 +43,26 @@ class WorkerSetup:
     """Digests of the logs that users speak from, there, by the users' names."""
 
 
+class LedgerByConversation(Ledger):
+    """Counts the samples without a result in each conversation: one whose worker dies is played again elsewhere."""
+
+    _lost: ContextVar[list[int]] = ContextVar("samples without a result in the conversation at hand")
+
+    @property
+    def missing(self) -> int:
+        """Of the conversation at hand."""
+        return sum(self._lost.get([]))
+
+    @missing.setter
+    def missing(self, number: int) -> None:
+        if (lost := self._lost.get(None)) is not None:
+            lost.append(number - sum(lost))
+
+    def begin_conversation(self) -> None:
+        """Counts from 0 on in this task and in those that it starts."""
+        self._lost.set([])
+
+
 class UnfitNodeError(RunnerError):
     """A node is another than the command in what decides a result: it stays so, whatever is started there."""
 
@@ -58,6 +80,8 @@ class Worker:
     async def open(self) -> dict[str, Any]:
         """Gets ready for `work`. Returns where this is, and why it cannot; whether no process of this node could."""
         error = await self._error()
+        if error is None:
+            self._hear_warnings()
         return {
             "node": ray.get_runtime_context().get_node_id(),
             "host": host_name(),
@@ -68,7 +92,7 @@ class Worker:
     async def _error(self) -> CollabError | None:
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # the command has said it, and nobody reads what is said here
+                warnings.simplefilter("ignore")  # the command has said it
                 await self._open(loads(WorkerSetup, self._setup))
         except RunStoppedError as error:
             return error
@@ -77,16 +101,30 @@ class Worker:
             return RunnerError(_cannot_start(what))
         return None
 
+    def _hear_warnings(self) -> None:
+        """From now on the command says what is warned of here."""
+
+        def tell(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
+            if issubclass(category, UserWarning):  # others are for who writes the program
+                self._client.warn(str(message))
+
+        warnings.simplefilter("default", UserWarning)
+        warnings.filterwarnings("ignore", module=r"ray\b")
+        warnings.showwarning = tell
+
     async def work(self, order: int, conversation: str) -> str:
-        """Returns status and content of the conversation's outcome."""
+        """Returns status and content of the conversation's outcome, and how many of its samples have no result."""
         task = asyncio.create_task(self._outcome(order, conversation))
         self._running.add(task)
         task.add_done_callback(self._running.discard)
         return await task
 
     async def stay(self) -> None:
-        """Never returns: the call fails when the process dies, also while it has nothing to do."""
-        await asyncio.Event().wait()
+        """Never returns: the call fails when the process dies, also while it has nothing to do.
+
+        Raises what ends the reports to the coordinator, for nothing can be called without them.
+        """
+        await asyncio.shield(self._reporting)  # whoever no longer waits here does not end the reports
 
     async def settle(self) -> None:
         """Ends what is running, keeps the replies that are still on their way, and reports them."""
@@ -104,7 +142,8 @@ class Worker:
             raise UnfitNodeError(
                 _cannot_start(f"{others[0]} holds other chats there than where the command was typed.")
             )
-        if (unfit := why_unfit(claims_of(self._job.spec, setup.cache), setup.claims, setup.cache)) is not None:
+        cache = own_address(setup.cache, os.environ)
+        if (unfit := why_unfit(claims_of(self._job.spec, cache), setup.claims, cache)) is not None:
             raise UnfitNodeError(_cannot_start(unfit))
 
         async def send(report: Report) -> Grant:
@@ -124,14 +163,16 @@ class Worker:
             clock=time.monotonic,
             longest=longest_timeout(roles_of(self._job.spec)),
         )
-        self._engine = Engine(cache=open_cache(setup.cache), limits=setup.limits, limiter=self._client)
-        self._client.ledger = self._engine.ledger
+        self._engine = Engine(cache=open_cache(cache), limits=setup.limits, limiter=self._client)
+        self._ledger = self._engine.ledger = LedgerByConversation()
+        self._client.ledger, self._client.cache = self._engine.ledger, self._engine.cache
         self._do = self._job.work(self._engine)
         self._outcomes = OutcomeCache(self._engine.cache, self._job.result, self._job.identity())
         await self._client.report()
         self._reporting = asyncio.create_task(self._client.keep_reporting())
 
     async def _outcome(self, order: int, conversation: str) -> str:
+        self._ledger.begin_conversation()
         try:
             if (outcome := await self._outcomes.find(conversation)) is None:
                 opened = loads(Conversation, conversation)
@@ -141,10 +182,10 @@ class Worker:
                 if self._job.is_whole(result):
                     await self._outcomes.keep(conversation, outcome)
         except CollabError as error:
-            return json.dumps([ERROR, error_row(error)])
+            return json.dumps([ERROR, error_row(error), self._ledger.missing])
         except Exception as error:
-            return json.dumps([BROKEN, f"{type(error).__name__}: {error}"])
-        return json.dumps([VALUE, outcome])
+            return json.dumps([BROKEN, f"{type(error).__name__}: {error}", self._ledger.missing])
+        return json.dumps([VALUE, outcome, self._ledger.missing])
 
 
 def longest_timeout(roles: Roles) -> float:

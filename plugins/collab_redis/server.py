@@ -40,7 +40,7 @@ class RedisServer:
         if database and not (
             database.isascii() and database.isdigit()
         ):  # which redis-py takes for 0, or for some other
-            raise UsageError(f"The database in {self.where} is no number: write it like {self._example}.")
+            raise UsageError(f"The database in {self.where} is not a number: write it like {self._example}.")
         self._replicas = Replicas(self.where)
 
     def connect(self) -> RedisRows:
@@ -75,7 +75,8 @@ class RedisServer:
             )
         except (ValueError, TypeError) as error:
             raise UsageError(
-                f"{self.where!r} is no address of a Redis ({self._address.said(error)}): write it like {self._example}."
+                f"{self.where!r} is not the address of a Redis server ({self._address.said(error)}): "
+                f"write it like {self._example}."
             ) from None
 
     def _primary_of_sentinels(self) -> str:

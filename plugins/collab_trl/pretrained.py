@@ -80,7 +80,7 @@ def read_generation_config(name: str | Path) -> Any | None:
 
 
 def empty_model(config: Any, name: str | Path) -> Any:
-    """The model without storage. Raises UsageError for one that is no causal language model."""
+    """The model without storage. Raises UsageError for one that is not a causal language model."""
     import torch
     from transformers import AutoModelForCausalLM
 
@@ -88,7 +88,7 @@ def empty_model(config: Any, name: str | Path) -> Any:
         with torch.device("meta"):
             return AutoModelForCausalLM.from_config(config, **SAFE)
     except ValueError as error:
-        raise UsageError(f"{name} is no causal language model: {one_line(str(error), 200)}") from None
+        raise UsageError(f"{name} is not a causal language model: {one_line(str(error), 200)}") from None
 
 
 def read_model(name: str | Path, **settings: Any) -> Any:

@@ -168,7 +168,7 @@ def check_finite(model: Any) -> None:
     """Raises TrainingError for an adapter that would answer nothing: the loss shows it only in its own log."""
     if not all(weight.isfinite().all() for weight in model.parameters() if weight.requires_grad):
         raise TrainingError(
-            "The training diverged, and the adapter's weights are no numbers any more: take a smaller --learning-rate, "
+            "The training diverged, and the adapter's weights are not numbers any more: use a smaller --learning-rate, "
             "in another -o DIR."
         )
 

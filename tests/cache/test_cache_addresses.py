@@ -147,7 +147,7 @@ def test_the_password_may_be_in_a_file(tmp_path):
 @pytest.mark.usefixtures("key")
 @pytest.mark.parametrize("url", ["redis://h/cache", "redis://h/1/2", "redis+sentinel://h/main/cache"])
 def test_a_database_of_redis_that_is_no_number_is_refused(url):
-    with pytest.raises(UsageError, match=r"The database in .* is no number"):
+    with pytest.raises(UsageError, match=r"The database in .* is not a number"):
         open_cache(url)
 
 

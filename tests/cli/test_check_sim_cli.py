@@ -5,6 +5,7 @@ import sys
 
 import pytest
 from support.cli import bot_calls, chat_row, collab, write_bot, write_chats
+from support.schemas import schema_problems
 
 from collab_sdk import MRScorer, Rollout, Simulator
 from collab_sdk.calibration import Calibration
@@ -53,6 +54,7 @@ def test_the_table_fits_80_columns_with_its_meanings_and_reasons_below(monkeypat
 def test_json_holds_the_figures_and_all_that_they_are_made_of(chats):
     row = json.loads(check(chats, "--json").stdout)
     assert row["schema"] == "collab/simulator-check/v2"
+    assert schema_problems(row) == []
     assert (row["simulator"], row["window"], row["samples"]) == ("offline", 2, 3)
     figures = {figure["name"]: figure for figure in row["figures"]}
     both = [turn for turn in row["turns"] if turn["real"]["message"] and turn["simulated"]["message"]]

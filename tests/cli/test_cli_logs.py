@@ -256,7 +256,7 @@ def test_a_store_that_is_not_there_is_not_made(tmp_path, command):
 def test_purge_asks_first_and_says_what_goes(imported):
     refused = collab("logs", "purge", "--store", imported, "--conversation", "chat-1", stdin="n\n")
     assert refused.exit_code == 1
-    assert f"Delete 1 chat with 1 call from {imported}? There is no way back." in refused.stderr
+    assert f"Delete 1 chat with 1 call from {imported}? This cannot be undone." in refused.stderr
     done = collab("logs", "purge", "--store", imported, "--conversation", "chat-1", stdin="y\n")
     assert done.exit_code == 0, done.output
     assert f"Deleted 1 chat with 1 call and 4 messages from {imported}; 2 left." in done.stdout

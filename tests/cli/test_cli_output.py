@@ -8,6 +8,7 @@ from contextlib import suppress
 import pytest
 from collab_cli.progress import Progress, shown
 from collab_cli.summary import show_missing, show_usage
+from collab_cli.terminal import this_command
 from collab_cli.units import dollars, duration, money, size
 from support.brain import made_by
 from support.cli import chat_row, collab, write_bot, write_chats
@@ -299,7 +300,7 @@ def test_the_summary_of_scores_tells_in_how_many_samples_the_bot_broke_off(tmp_p
     name = write_bot(tmp_path, f"return {cut!r}", name="cut_bots")
     result = collab("score", write_chats(tmp_path / "chats.jsonl", 1), "-a", name, "--model", "offline")
     assert "of 6 samples succeeded" in " ".join(result.stdout.split())
-    assert re.search(r"In \d samples, a reply of the assistant's was cut off, filtered or empty", result.stderr)
+    assert re.search(r"In \d samples, a reply of the assistant was cut off, filtered or empty", result.stderr)
     assert "missing" not in result.stderr
 
 
@@ -441,3 +442,17 @@ def test_a_mean_over_two_scales_says_so(tmp_path):
         said = collab(*command, both, "--model", "offline").stderr
         assert re.search(r"\d of \d scores count grounded too; the others are on another scale\.", said)
     assert "another scale" not in collab("score", plain, "--model", "offline").stderr
+
+
+def test_commands_that_are_named_are_those_that_work_where_they_are_read(tmp_path, monkeypatch):
+    program = tmp_path / "a venv" / "collab"
+    program.parent.mkdir()
+    program.write_text("")
+    program.chmod(0o755)
+    monkeypatch.setattr("sys.argv", [str(program)])
+    monkeypatch.setenv("PATH", "")
+    assert this_command() == f"'{program}'"
+    monkeypatch.setenv("PATH", str(program.parent))
+    assert this_command() == "collab"
+    monkeypatch.setattr("sys.argv", ["-c"])
+    assert this_command() == "collab"

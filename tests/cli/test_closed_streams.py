@@ -42,6 +42,27 @@ def test_rows_for_a_stdout_that_is_closed_are_refused_before_anything_is_asked(l
     assert bot_calls(tmp_path) == 0
 
 
+@pytest.mark.parametrize("command", ["score", "evaluate -t logs --data", "check-judge", "check-sim --json"])
+def test_a_result_that_nobody_would_see_is_refused_before_anything_is_asked(logs, tmp_path, command):
+    bot = write_bot(tmp_path, "return 'What size?'")
+    played = ("-a", bot, "--judge", bot, "--model", "offline")
+    done = in_shell(">&-", *command.split(), logs, *played, cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == "Error: Cannot write to stdout: it is closed. Name a file."
+    assert bot_calls(tmp_path) == 0
+
+
+@pytest.mark.parametrize(
+    "command", ["score chats.jsonl --model offline", "score chats.jsonl --model offline --json", "tasks list"]
+)
+def test_a_full_disk_behind_stdout_is_one_line(logs, tmp_path, command):
+    done = in_shell(">/dev/full", *command.split(), cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith("Error: Cannot write to stdout: No space left on device.")
+    assert "Internal error" not in done.stderr
+    assert "Exception ignored" not in done.stderr
+
+
 def test_a_stdin_that_is_closed_is_an_empty_log(tmp_path):
     done = in_shell("<&-", "score", "-", "--model", "offline", cwd=tmp_path)
     assert done.returncode == 1

@@ -186,8 +186,8 @@ def test_an_address_is_for_the_roles_without_one_of_their_own(logs, monkeypatch)
 
 BAD = [
     ("sampels = 2", "collab.toml: Unknown option 'sampels'. Did you mean 'samples'?"),
-    ("candidates = 4\n[score]\ncandidates = 4", "'candidates' is no option of score: it belongs at the top, or in"),
-    ("[score]\nlora-r = 4", "'lora-r' is no option of score: it belongs at the top, or in [finetune]."),
+    ("candidates = 4\n[score]\ncandidates = 4", "'candidates' is not an option of score: it belongs at the top, or in"),
+    ("[score]\nlora-r = 4", "'lora-r' is not an option of score: it belongs at the top, or in [finetune]."),
     ("[scores]\nsamples = 4", "collab.toml: Unknown table 'scores'. Did you mean 'score'?"),
     ("[score]\nsampels = 4", "collab.toml in [score]: Unknown option 'sampels'. Did you mean 'samples'?"),
     ("[judge]\ntemprature = 1", "collab.toml: [judge]: Unknown key 'temprature'. Did you mean 'temperature'?"),
@@ -274,7 +274,7 @@ def test_an_empty_variable_is_an_error_that_names_it(logs, monkeypatch):
 
 
 def test_the_flag_wins_and_help_says_so(logs):
-    assert "Flags win over the environment, which wins over the file." in " ".join(
+    assert "Flags override environment variables, which override the file." in " ".join(
         collab("score", "--help").stdout.split()
     )
 
@@ -380,7 +380,7 @@ def test_a_yaml_key_that_is_no_text_is_one_line(logs, tmp_path, text):
     result = collab("score", logs, "--model", "offline", "--config", path)
     assert result.exit_code == 1
     [line] = [line for line in result.stderr.splitlines() if line.startswith("Error: ")]
-    assert "is no text: put it in quotes" in line
+    assert "is not text: put it in quotes" in line
 
 
 def test_a_variant_without_a_file_is_refused(logs):

@@ -35,7 +35,7 @@ def test_what_was_left_out_is_said_once_at_the_end(tmp_path):
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     result = collab("score", path, "--model", "offline")
     assert result.exit_code == 0
-    assert result.stderr.count("Note: 2 x [image] in place of content that is no text") == 1
+    assert result.stderr.count("Note: 2 x [image] in place of content that is not text") == 1
 
 
 def test_every_preference_format_can_be_asked_for(tmp_path):

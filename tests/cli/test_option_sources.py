@@ -8,7 +8,7 @@ import click
 import pytest
 from click.testing import CliRunner
 from collab_cli.config import OWN, ROLES
-from collab_cli.evaluate_gate import LeastValue
+from collab_cli.evaluate_requirements import LeastValue
 from collab_cli.main import main
 from collab_cli.params import MetricParam, ModelOption, OneOf, Weight
 from support.cli import write_chats

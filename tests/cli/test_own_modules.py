@@ -92,7 +92,7 @@ def test_a_class_of_ones_own_is_a_metric_with_its_options(modules):
     [
         ("py:my_metrics:Words=1,limits=3", "no option 'limits': it has limit"),
         ("py:my_metrics:Words=1,limit=many", "limit"),
-        ("py:my_metrics:a_number=1", "int is no metric"),
+        ("py:my_metrics:a_number=1", "int is not a metric"),
         ("py:my_metrics:longer=1", "'py:my_metrics:longer' cannot be imported"),
         ("py:my_metrics=1", "must read py:MODULE:NAME"),
     ],

@@ -3,7 +3,12 @@
 import json
 
 import pytest
+from collab_cli.worst import Worst
 from support.cli import chat_row, collab, write_bot, write_chats
+from support.fakes import says
+
+from collab_sdk import MRScore
+from collab_sdk.types import Future
 
 LONG = "Which size, " + "and with which of our many syrups, " * 20 + "please?"
 OFFLINE = ["--model", "offline", "--samples", 1, "--window", 1]
@@ -93,3 +98,31 @@ def test_a_model_that_judges_itself_is_warned_of(logs, roles, warns, command):
     result = collab(*command, logs, *roles, "--api-base", "http://127.0.0.1:9/v1", "--dry-run")
     assert result.exit_code == 0, result.output
     assert ("m is both bot and judge" in result.stderr) is warns
+
+
+def test_a_table_is_for_people_and_json_is_not(logs):
+    refused = collab("score", logs, *OFFLINE, "--table", "--json")
+    assert refused.exit_code == 1
+    assert refused.stderr.startswith("Error: --table is for people, and --json prints rows")
+
+
+def test_replies_are_ranked_by_their_value_where_a_metric_has_no_highest_one(capsys):
+    def at_most(names):
+        return None if "own" in names else float(len(names))
+
+    worst = Worst(weights={"goal": 1.0, "own": 1.0}, at_most=at_most)
+    for name, metric, value in (("lost-more-of-its-most", "goal", 0.5), ("earned-least", "own", 0.2)):
+        futures = (Future(sample=0, messages=(), reward=value, metrics={metric: value}),)
+        worst.add(
+            MRScore(
+                response=says(name),
+                futures=futures,
+                value=value,
+                stderr=None,
+                conversation_id=name,
+                metrics={metric: value},
+            )
+        )
+    worst.show("turn")
+    said = capsys.readouterr().out
+    assert said.index("earned-least") < said.index("lost-more-of-its-most")

@@ -555,8 +555,8 @@ def test_the_traceback_of_an_adapters_exception_is_shown_for_debugging(debug, mo
     [
         ("text", "answered with str; its achat must return a ChatReply"),
         (None, "answered with NoneType"),
-        (ChatReply(content=None), "is no text"),
-        (ChatReply(content="hi", finish_reason=7), "is no text"),
+        (ChatReply(content=None), "is not text"),
+        (ChatReply(content="hi", finish_reason=7), "is not text"),
     ],
 )
 def test_an_adapter_that_returns_no_reply_is_told_so(reply, said):

@@ -220,9 +220,7 @@ def test_a_model_that_is_never_readable_ends_the_run_with_what_it_said(tmp_path)
         return "I would like an oat milk mocha" if "play a human user" in body["messages"][0]["content"] else "Sure."
 
     with LoopbackServer(brain) as server:
-        with pytest.raises(
-            EndpointError, match=r"never so that it could be read.*It said: 'I would like an oat milk mocha'"
-        ):
+        with pytest.raises(EndpointError, match=r"never in a readable form.*It said: 'I would like an oat milk mocha'"):
             PreferenceExporter(scorer(server, Engine())).export(
                 read_conversations([tmp_path / "chats.jsonl"]), tmp_path / "pairs.jsonl"
             )
@@ -294,7 +292,7 @@ def test_a_model_of_thoughts_alone_is_given_up_too():
         await ask_json(engine, thinking, request, dict)
 
     engine = Engine(sleep=at_once)
-    with pytest.raises(EndpointError, match="never so that it could be read"):
+    with pytest.raises(EndpointError, match="never in a readable form"):
         for number in range(25):
             with suppress(SampleError):
                 run_sync(asked(number))

@@ -129,7 +129,7 @@ def test_what_is_written_is_read_again(tmp_path):
 def test_a_file_that_is_no_calibration_is_said_to_be_none(tmp_path, text):
     path = tmp_path / "calibration.json"
     path.write_text(text)
-    with pytest.raises(InputError, match=r"calibration\.json: it is no calibration"):
+    with pytest.raises(InputError, match=r"calibration\.json: it is not a calibration"):
         Calibration.read(path)
 
 

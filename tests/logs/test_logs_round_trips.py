@@ -334,4 +334,4 @@ def test_sides_that_answer_different_messages_are_no_pair(tmp_path):
     errors = []
     row = {"chosen": [USER, REPLY], "rejected": [{"role": "user", "content": "x"}, OTHER]}
     assert written_and_read(tmp_path, [row], on_error=errors.append) == []
-    assert "chosen and rejected are no responses to the same messages" in str(errors[0])
+    assert "chosen and rejected are not responses to the same messages" in str(errors[0])

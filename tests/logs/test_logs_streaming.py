@@ -352,8 +352,8 @@ def test_placeholders_are_counted_and_left_in_the_text(log):
     conversations = list(read_conversations([path], notes=notes))
     assert conversations[0].messages[0].content == "see\n[image]"
     assert notes == {
-        "[image] in place of content that is no text": 2,
-        "[audio] in place of content that is no text": 1,
+        "[image] in place of content that is not text": 2,
+        "[audio] in place of content that is not text": 1,
     }
 
 

@@ -630,7 +630,7 @@ def test_a_function_that_cannot_be_called_with_messages_is_refused_at_once(bot):
 
 @pytest.mark.parametrize("thing", [None, 7, object(), ["a"], {"role": "user"}])
 def test_a_thing_that_is_no_bot_is_refused_with_what_a_bot_may_be(thing):
-    with pytest.raises(UsageError, match="is no bot: expected a model name, a function of messages"):
+    with pytest.raises(UsageError, match="is not a bot: expected a model name, a function of messages"):
         as_chat_model(thing)
 
 

@@ -179,12 +179,15 @@ def test_a_variable_without_a_key_ends_the_run_before_any_call(logs, monkeypatch
             result = collab("score", logs, "--model", model, "--api-base", gateway.api_base, flag, "GATEWAY")
         assert gateway.count == 0
         assert result.exit_code == 1
-        assert result.stderr == "Error: The environment variable GATEWAY, which is to hold a key, is not set.\n"
+        assert result.stderr == (
+            "Error: The environment variable GATEWAY, named by --api-key-env (api_key_env=), is not set: export it "
+            "with the key of the server.\n"
+        )
 
 
 def test_a_providers_own_key_does_not_stand_in_for_one_that_is_missing(monkeypatch):
     monkeypatch.setenv("ANTHROPIC_API_KEY", SECRET)
-    with pytest.raises(EndpointError, match="GATEWAY, which is to hold a key, is not set"):
+    with pytest.raises(EndpointError, match="GATEWAY, named by"):
         run_sync(as_chat_model("anthropic/claude-sonnet-4-5", api_key_env="GATEWAY").achat(hello()))
 
 
@@ -220,7 +223,9 @@ def test_an_address_without_v1_is_told_the_right_one(logs):
 def test_what_is_no_address_ends_the_run_before_any_call(logs, address):
     result = collab("score", logs, "--model", "m", "--api-base", address)
     assert result.exit_code == 1
-    assert result.stderr == f"Error: {address!r} is no address of a server: write it like http://localhost:8000/v1.\n"
+    assert (
+        result.stderr == f"Error: {address!r} is not the address of a server: write it like http://localhost:8000/v1.\n"
+    )
 
 
 @pytest.mark.parametrize("end", ["/v1", ""])

@@ -472,7 +472,7 @@ def test_a_host_that_does_not_exist_a_port_without_a_server_and_a_wrong_scheme_e
 def test_a_proxy_that_is_no_address_is_told_once_and_without_its_password(proxy, monkeypatch):
     monkeypatch.setenv("http_proxy", proxy)
     line = refused("http://llm.example/v1")
-    assert "the environment's http_proxy is no address of an HTTP proxy" in line
+    assert "the environment's http_proxy is not the address of an HTTP proxy" in line
     assert "hunter22" not in line
 
 

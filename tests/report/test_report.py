@@ -1,6 +1,7 @@
 """What a report is made of, and what becomes of decisions; without a browser."""
 
 import json
+import re
 
 import pytest
 from hypothesis import given
@@ -14,6 +15,7 @@ from collab_sdk.logs import get_preference_format, preference_format_names, read
 from collab_sdk.messages import as_messages
 from collab_sdk.report import fields, write_report
 from collab_sdk.report.packing import script_json
+from collab_sdk.report.plots import histogram
 from collab_sdk.report.turns import pair_id
 
 FORMATS = sorted(preference_format_names())
@@ -465,3 +467,74 @@ def test_a_decision_without_a_sidecar_is_told_from_what_led_to_it(tmp_path):
     [*_, decision] = chat.decisions()
     assert decision.history == as_messages(led)
     assert [fields.said([message.to_dict() for message in other]) for other in decision.alternatives] == ["It is lost."]
+
+
+@pytest.mark.parametrize(
+    ("reviewed", "flipped", "said_of_it"),
+    [
+        (19, 3, "19 decisions to keep or flip; 1 more to see how often MR agrees with the reviewer."),
+        (20, 3, "MR's order is the reviewer's in 85\xa0% [64, 95] of 20 pairs kept or flipped."),
+        (20, 10, "MR's order is the reviewer's in 50\xa0% [30, 70] of 20 pairs kept or flipped. That may be chance."),
+    ],
+)
+def test_from_twenty_decisions_on_the_overview_says_how_often_mr_agrees_by_margin(reviewed, flipped, said_of_it):
+    from collab_sdk.report.pair_statistics import PairStatistics
+    from collab_sdk.report.turns import conversations_of
+
+    statistics = PairStatistics()
+    for place in range(reviewed + 1):
+        decision = "drop" if place == reviewed else "flip" if place < flipped else "keep"
+        margin = (-1 if decision == "flip" else 1) * (place + 1) / 10
+        turn = tool_turn(conversation_id=str(place), pair={**tool_turn()["pair"], "margin": margin})
+        [chat] = conversations_of([{**turn, "review": {"decision": decision, "by": "Ada"}}])
+        statistics.add(chat)
+    overview = statistics.overview({})
+    assert [remark.text for remark in overview.remarks if "reviewer" in remark.text] == [said_of_it]
+    tables = [table.rows for table in overview.tables if table.title == "MR beside the reviewer"]
+    if reviewed < 20:
+        assert not tables
+    elif flipped == 3:
+        small, middle, large = ("small (to 0.60)", "3 of 6", "6"), ("mid (to 1.30)", "7 of 7", "7"), "large (to 2.00)"
+        assert tables == [(("all", "85\xa0% [64, 95]", "20"), small, middle, (large, "7 of 7", "7"))]
+
+
+def test_applying_decisions_says_how_often_mr_agrees(tmp_path):
+    turns = [
+        tool_turn(conversation_id=f"c{place}", written_to={"file": "p.jsonl", "line": place}) for place in range(1, 21)
+    ]
+    rows = [
+        {"prompt": turn["history"], **{side: turn["pair"][side] for side in ("chosen", "rejected")}} for turn in turns
+    ]
+    write_rows(tmp_path / "p.jsonl", rows)
+    write_rows(tmp_path / "p.turns.jsonl", turns)
+    verdicts = ["flip"] * 2 + ["keep"] * 18
+    result = apply(tmp_path, *((pair_id(turn), verdict, "Ada") for turn, verdict in zip(turns, verdicts, strict=True)))
+    assert result.exit_code == 0, result.output
+    assert "MR's order is the reviewer's in 90\xa0% [70, 98] of 20 pairs kept or flipped." in result.stderr
+
+
+def test_lost_futures_are_counted_by_side_and_with_what_they_could_change():
+    from collab_sdk.report.pair_statistics import PairStatistics
+    from collab_sdk.report.turns import conversations_of
+
+    turn = tool_turn()
+    turn["candidates"][0] |= {"n": 3, "n_ok": 1, "bounds": [1.2, 2.0]}
+    [chat] = conversations_of([turn])
+    assert chat["turns"][0]["candidates"][0]["bounds"] == [1.2, 2.0]
+    statistics = PairStatistics()
+    statistics.add(chat)
+    overview = statistics.overview({})
+    assert "2 of 4 futures (50\xa0%) were lost and are in no score." in [remark.text for remark in overview.remarks]
+    [table] = [table for table in overview.tables if table.title == "Chosen and rejected"]
+    assert ("futures lost", "2 of 3", "0 of 1") in table.rows
+
+
+@pytest.mark.parametrize("values", [[1.18] * 3, [1.18, 1.18 + 1e-9], [0.0], [-2500, 3, 40000], [1e12, 1e12]])
+def test_labels_of_ticks_differ_and_hide_no_offset(values):
+    svg = histogram({"turns": ("accent", values)}, x="MR")
+    labels = re.findall(r"<text[^>]*>([^<]+)</text>", svg)
+    numbers = labels[: labels.index("MR")]
+    assert numbers
+    assert len(set(numbers)) == len(numbers)
+    assert len(numbers) == 1 or max(values) - min(values) > 1e-6
+    assert not [label for label in labels if label.startswith("+") or "1e−" in label], "an offset beside the axis"

@@ -179,11 +179,81 @@ def test_an_address_leads_to_a_turn_and_to_a_pair(browser, pages):
         assert report.trouble == []
 
 
+def test_a_link_to_a_turn_is_copied_and_opens_it_where_it_can_be_seen(browser, pages):
+    with Opened(browser, pages["scores"], "conversations") as report:
+        page = report.page
+        report.context.grant_permissions(["clipboard-read", "clipboard-write"])
+        page.get_by_role("link", name="Copy link to Turn 2").click()
+        report.sees(".opening:has(.opener[data-turn='2'])", "Copied")
+        link = page.evaluate("navigator.clipboard.readText()")
+        assert link.endswith("/2")
+        page.goto("about:blank")
+        page.goto(link)
+        page.wait_for_selector("html[data-ready=yes]", state="attached")
+        opener = page.locator(".opener[aria-expanded=true]")
+        assert opener.inner_text().startswith("›\nTurn 2")
+        assert 0 < opener.bounding_box()["y"] < 800
+        assert report.trouble == []
+
+
+def test_a_search_marks_its_hits_as_text_and_opens_what_hides_them(browser, inputs, tmp_path):
+    [turn] = [turn for turn in rows_of(inputs["scores"]) if turn["conversation_id"] == "sample-01"][:1]
+    turn["history"] = [{"role": "user", "content": "İ <b>Tea</b> or TEA\u200b? " + "x" * 3000 + " deep <i>end"}]
+    turn["futures"][1]["messages"][0]["content"] = "<img src=x onerror=hacked=1> only here"
+    write_report(write_rows(tmp_path / "s.jsonl", [turn]), tmp_path / "s.html")
+    with Opened(browser, tmp_path / "s.html", "conversations") as report:
+        page, marks = report.page, report.page.locator("#chat mark.hit")
+        page.fill("#search", "tea")
+        report.sees("#list .first:has(mark.hit)", "Tea")
+        assert marks.all_inner_texts() == ["Tea", "TEA"]
+        page.fill("#search", "onerror=hacked")
+        report.sees(".hits", "1 hit")
+        assert marks.count() == 0, "the turn is closed"
+        page.locator("#list [role=option]").first.click()
+        marks.wait_for()
+        assert marks.inner_text() == "onerror=hacked"
+        assert page.evaluate("typeof hacked") == "undefined"
+        page.fill("#search", "deep <i>end")
+        report.has_none("#chat mark.hit")
+        page.locator("#list [role=option]").first.click()
+        marks.wait_for()
+        assert marks.inner_text() == "deep <i>end", "beyond what is shown at first"
+        assert report.violations() == report.trouble == []
+        page.fill("#search", "")
+        report.has_none("mark.hit")
+
+
+def test_the_worst_is_first_and_lost_futures_stand_beside_the_score(browser, inputs, tmp_path):
+    rows = rows_of(inputs["scores"])
+    rows[0] |= {"n_ok": rows[0]["n"] - 1, "bounds": [0.5, 1.5]}
+    write_report(write_rows(tmp_path / "s.jsonl", rows), tmp_path / "s.html")
+    with Opened(browser, tmp_path / "s.html", "conversations") as report:
+        page = report.page
+        worst = [line.split(" · ")[0] for line in page.locator("#list .second").all_inner_texts()]
+        assert worst == sorted(worst)
+        assert worst[0] == f"worst {min(row['mr'] for row in rows):.2f}"
+        page.select_option("#order", "lost")
+        page.locator("#list [role=option]").first.click()
+        report.sees(".chat-head h3", rows[0]["conversation_id"])
+        assert "1 future lost" in page.locator(".opener").first.inner_text()
+        page.locator(".opener").first.click()
+        assert page.inner_text(".lost") == f"1 of {rows[0]['n']} futures lost, MR 0.50 to 1.50 with them"
+
+
+def test_a_wide_table_stands_one_figure_under_the_other_on_a_phone(browser, pages):
+    with Opened(browser, pages["pairs"], width=390) as report:
+        table = report.page.get_by_role("region", name="Calls and money by role, table")
+        assert table.evaluate("box => box.scrollWidth <= box.clientWidth")
+        label = table.locator("td").first.evaluate("cell => getComputedStyle(cell, '::before').content")
+        assert label == '"calls"'
+
+
 def test_pairs_are_reviewed_by_keyboard_and_the_decisions_applied(browser, pages, inputs, tmp_path):
     turns = rows_of(inputs["pairs"].with_name("pairs.turns.jsonl"))
     first, second, third = [turn for turn in turns if turn["pair"]][:3]
     with Opened(browser, pages["pairs"], "review") as report:
         page = report.page
+        page.get_by_label("Order").select_option("file")
         page.get_by_label("Your name").fill("Ada Lovelace")
         page.get_by_label("Your name").press("k")
         assert report.text(".bar").startswith("0 of "), "a letter in a name decides nothing"

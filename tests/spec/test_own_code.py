@@ -61,6 +61,22 @@ def test_a_helper_that_changes_makes_another_metric(tmp_path, monkeypatch, name)
     assert found[0]["code"].keys() == {"kind"}
 
 
+def test_the_tests_that_a_runner_loads_beside_a_metric_are_no_part_of_it(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "own_metric.py").write_text("def kind(evidence):\n    return 1.0\n")
+    found = []
+    for beside in ((), ("conftest_of_mine", "test_of_mine")):
+        for name in (*beside, "own_metric"):
+            (tmp_path / f"{name}.py").touch()
+            monkeypatch.delitem(sys.modules, name, raising=False)
+            importlib.invalidate_caches()
+            importlib.import_module(name)
+        found.append(made_with("py:own_metric:kind"))
+    assert found[0] != found[1], "what has another name may be a part of it"
+    monkeypatch.delitem(sys.modules, "conftest_of_mine")
+    assert made_with("py:own_metric:kind") == found[0]
+
+
 def test_what_the_package_brings_needs_no_hash():
     assert "code" not in made_with("goal")
 

@@ -67,6 +67,12 @@ class Opened:
 
         expect(self.page.locator(selector)).to_contain_text(text)
 
+    def has_none(self, selector: str) -> None:
+        """Wait until no element is like this."""
+        from playwright.sync_api import expect
+
+        expect(self.page.locator(selector)).to_have_count(0)
+
     def has_overflow(self) -> bool:
         return bool(self.page.evaluate("document.documentElement.scrollWidth > innerWidth"))
 

@@ -116,16 +116,16 @@ def test_a_tool_may_take_any_further_arguments():
     ("tools", "problem"),
     [
         (lambda *values: 1, "by position"),
-        (3, "int is no tool"),
-        ([run_nothing, 3], "int is no tool"),
+        (3, "int is not a tool"),
+        ([run_nothing, 3], "int is not a tool"),
         ("nothing", "Unknown tools 'nothing'. Known: none, py:MODULE:NAME, recorded, sandbox:py"),
         ("recorded,recorded", "The tools 'recorded' is given twice"),
         ("none,recorded", "'none' stands alone"),
         ("py:no_such_module:x", "cannot be imported"),
-        ("py:math:pi", "float is no tool|py:math:pi is no tool"),
+        ("py:math:pi", "float is not a tool|py:math:pi is not a tool"),
         ({}, "holds no tools"),
         (type("Empty", (), {}), "holds no tools"),
-        (sqlite3.Connection, "needs|no tool"),
+        (sqlite3.Connection, "needs|not a tool"),
     ],
 )
 def test_what_is_no_tool_is_said_before_anything_is_played(tools, problem):

@@ -43,7 +43,7 @@ _KIND = re.compile(r"[a-z0-9_.]{1,40}")
 _MARK = re.compile("\u3010[^\u3010\u3011]{1,200}\u3011")
 """What a provider puts into a text for a citation."""
 UNKNOWN = "parts of messages of the unknown kind {kind}, left out"
-MEDIA = "[{kind}] in place of content that is no text"
+MEDIA = "[{kind}] in place of content that is not text"
 REFUSALS = "refusals, read as what the assistant said"
 NO_CALLS = "calls of tools that cannot be read, left out"
 
@@ -132,7 +132,7 @@ class Blocks:
         holder = said if isinstance(said, Mapping) else block  # Assistants: {"value", "annotations"}
         text = said.get("value") if isinstance(said, Mapping) else said
         if not isinstance(text, str):
-            note(UNKNOWN.format(kind="text that is no text"))
+            note(UNKNOWN.format(kind="text that is not text"))
             return
         if kind == "refusal":
             note(REFUSALS)

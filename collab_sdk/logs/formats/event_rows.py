@@ -94,7 +94,7 @@ class GatheredEvents:
         of_chat = "FROM events WHERE format = ? AND chat = ?"
         [(count, size)] = self._database.execute(f"SELECT count(*), sum(length(row)) {of_chat}", (name, chat))
         if count > LONGEST_CHAT or size > LARGEST_CHAT:
-            raise InputError(f"{count:,} rows of {size:,} characters without the id of another chat are no chat")
+            raise InputError(f"{count:,} rows of {size:,} characters without the id of another chat are not a chat")
         rows = self._database.execute(f"SELECT row {of_chat} ORDER BY rowid", (name, chat))
         return [parse_json(row) for (row,) in rows]
 

@@ -93,7 +93,7 @@ def _part(database: sqlite3.Connection, part: sqlite3.Row) -> dict[str, Any]:
     """The fields of a part, its text put together from the fragments that it borrows."""
     payload = parse_json(part["payload"]) if part["payload"] else {}
     if not isinstance(payload, Mapping):
-        raise InputError("the payload of a part is no object")
+        raise InputError("the payload of a part is not an object")
     fields = {**payload, "type": part["type"], "name": part["tool_name"]}
     if part["text"] is not None:
         fields["text"] = part["text"]

@@ -33,7 +33,7 @@ def read_tree(nodes: Sequence[Node]) -> Tree:
     roots = children.get(None, [])
     if len(roots) != 1:
         problem = "they go in a circle" if not roots else f"{len(roots)} of them answer none"
-        raise InputError(f"the messages are no chat: {problem}")
+        raise InputError(f"the messages are not a chat: {problem}")
     last = _end(roots[0], children, _latest(nodes, known))
     return read_way(parents, lambda name: message_of(known[name].message), last)
 

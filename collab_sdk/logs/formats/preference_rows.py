@@ -36,8 +36,8 @@ IS_MESSAGES = re.compile(r"""\s*+\[?\s*+\{\s*(["'])(?:role|content|from|value)\1
 EARLIER = ("history", "chat_history", "message_history", "conversation_history")
 """Keys of the messages before an exchange."""
 
-NO_HISTORY = "histories of an exchange that are no list of messages, left out"
-NO_PAIR = "rejected responses that are no other answer to the same messages, left out"
+NO_HISTORY = "histories of an exchange that are not a list of messages, left out"
+NO_PAIR = "rejected responses that do not answer the same messages, left out"
 
 
 def _matches(row: Row) -> bool:
@@ -92,7 +92,7 @@ def compared(about: Row, chosen: tuple[Message, ...], others: Sequence[tuple[Mes
     for other in others:
         shared = repeated_prompt(chosen, other)
         if not shared:
-            raise InputError("are no responses to the same messages")
+            raise InputError("are not responses to the same messages")
         linked = link_tool_calls(other)[shared:]
         response = tuple(takewhile(lambda message: message.role != "user", linked))
         if response == tuple(takewhile(lambda message: message.role != "user", chosen[shared:])):

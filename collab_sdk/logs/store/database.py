@@ -229,8 +229,10 @@ def _problem(error: sqlite3.Error) -> str:
         return "is locked by another process: try again when that is done"
     if code == sqlite3.SQLITE_FULL:
         return "cannot grow, the disk is full: free space; nothing of this write was kept"
-    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-        return f"is damaged or no database ({' '.join(str(error).split())}): move it away, or restore a copy"
+    if code == sqlite3.SQLITE_NOTADB:
+        return "is damaged, or is not a database: collab logs import LOGS --store FILE makes a store of other logs"
+    if code == sqlite3.SQLITE_CORRUPT:
+        return f"is damaged ({' '.join(str(error).split())}): move it away, or restore a copy"
     if code == sqlite3.SQLITE_READONLY:
         return "cannot be written: permission denied"
     return f"cannot be used: {reason(error)}"

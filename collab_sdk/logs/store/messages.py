@@ -113,7 +113,7 @@ def as_object(text: str) -> dict[str, Any]:
     """The object of JSON text. Raises InputError."""
     value = parse_json(text)
     if not isinstance(value, dict):
-        raise InputError("what is stored is no object; the file was damaged or changed")
+        raise InputError("what is stored is not an object; the file was damaged or changed")
     return value
 
 

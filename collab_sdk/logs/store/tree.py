@@ -105,7 +105,7 @@ class Tree:
         seen: set[int] = set()
         while leaf is not None:
             if leaf in seen or leaf not in self.parents:
-                raise InputError("its messages are no tree; the file was damaged or changed")
+                raise InputError("its messages are not a tree; the file was damaged or changed")
             seen.add(leaf)
             yield self.bodies[leaf]
             leaf = self.parents[leaf]

@@ -112,7 +112,7 @@ def functions(pair: PreferencePair) -> list[Row]:
 
 
 def other_tools(pair: PreferencePair) -> str | None:
-    return "tools that are no functions" if len(functions(pair)) < len(pair.tools) else None
+    return "tools that are not functions" if len(functions(pair)) < len(pair.tools) else None
 
 
 def _row(message: Message, arguments: Callable[[ToolCall], Any]) -> Row:

@@ -19,7 +19,7 @@ from collab_sdk.report.plots import require_plots
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-SCRIPTS = ("dom", "text", "diff", "steps", "data", "state", "list", "futures", "chat", "plays", "review", "main")
+SCRIPTS = tuple("dom text marks diff steps data state list futures chat plays review main".split())
 """In this order, one script: each may use those before it."""
 TITLES = MappingProxyType(
     {"pairs": "Preference pairs", "scores": "Scores", "evaluation": "Evaluation", "check": "Simulator check"}

@@ -74,7 +74,7 @@ def model_folder(name: str) -> Path:
     if not folder.is_dir():
         folder = _from_hub(name)
     if not any((folder / config).is_file() for config in ("config.json", ADAPTER_CONFIG)):
-        raise UsageError(f"{name} is no model: it has no config.json. Give the folder that save_pretrained() wrote.")
+        raise UsageError(f"{name} is not a model: it has no config.json. Give the folder that save_pretrained() wrote.")
     return folder
 
 
@@ -99,7 +99,7 @@ def trained_on(adapter: Path) -> str:
     except (OSError, ValueError, KeyError, TypeError):
         base = None
     if not isinstance(base, str) or not base:
-        raise UsageError(f"{adapter} is no adapter: it has no adapter_config.json that names a base model.")
+        raise UsageError(f"{adapter} is not an adapter: it has no adapter_config.json that names a base model.")
     return base
 
 

@@ -178,7 +178,7 @@ def _dataset_rows(path: Path) -> Iterable[tuple[str, Any]]:
     try:
         loaded = load_from_disk(str(path))
     except (OSError, ValueError) as error:
-        raise InputError(f"is no data set saved by Hugging Face datasets: {error}", where=str(path)) from None
+        raise InputError(f"is not a data set saved by Hugging Face datasets: {error}", where=str(path)) from None
     if isinstance(loaded, DatasetDict):
         if "train" not in loaded:
             raise InputError(f"has no split 'train'; found {', '.join(loaded)}", where=str(path))

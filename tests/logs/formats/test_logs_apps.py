@@ -112,7 +112,7 @@ def test_claude_names_files_and_falls_back_on_the_text(tmp_path):
         ("user", "Look\n[file]\n[image]"), ("assistant", "A cat."), ("user", "[file]"), ("assistant", "A note."),
     ]  # fmt: skip
     assert notes["parts of messages of the unknown kind hologram, left out"] == 1
-    assert notes["[file] in place of content that is no text"] == 2
+    assert notes["[file] in place of content that is not text"] == 2
 
 
 def test_the_projects_and_users_beside_a_claude_export_are_no_chats(tmp_path):

@@ -183,7 +183,7 @@ def test_text_is_text_in_every_spelling(part):
 def test_media_are_a_counted_placeholder_on_its_own_line(part, kind):
     [message], notes = read({"role": "user", "content": [{"type": "text", "text": "What is it?"}, part]})
     assert message.content == f"What is it?\n[{kind}]"
-    assert notes == {f"[{kind}] in place of content that is no text": 1}
+    assert notes == {f"[{kind}] in place of content that is not text": 1}
 
 
 @pytest.mark.parametrize("part", [{"type": "mystery"}, {"type": "mystery", "text": "said by nobody"}, 5, None, [], {}])

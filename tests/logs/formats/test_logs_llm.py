@@ -129,7 +129,7 @@ def test_tools_fragments_and_attachments_of_the_older_tables_are_read(make):
         ("assistant", "It rains."),
     ]
     assert conversation.messages[1].tool_calls[0]["function"]["arguments"] == '{"city": "Rome"}'
-    assert notes == {"[attachment] in place of content that is no text": 1}
+    assert notes == {"[attachment] in place of content that is not text": 1}
 
 
 def test_threads_are_read_from_the_message_tree_with_parts_and_fragments(make):
@@ -202,7 +202,7 @@ def test_a_broken_thread_is_an_error_with_its_place_and_the_others_are_read(make
     assert errors == [
         (", thread cycle", "the chain of messages breaks at y"),
         (", thread gone", "the chain of messages breaks at z"),
-        (", thread payload", "the payload of a part is no object"),
+        (", thread payload", "the payload of a part is not an object"),
         (", thread unanswered", "no assistant message"),
     ]
     assert [conversation.id for conversation in conversations] == ["good"]

@@ -698,7 +698,7 @@ def test_a_side_that_answers_another_question_is_counted_and_no_alternative(read
     rejected = [USER, REPLY, {"role": "user", "content": "Bye"}, {"role": "assistant", "content": "Bye."}]
     [chat], problems, notes = read({"chosen": [USER, REPLY, *MORE], "rejected": rejected})
     assert (problems, said(chat), others(chat)) == ([], LONGER, {})
-    assert notes == {"rejected responses that are no other answer to the same messages, left out": 1}
+    assert notes == {"rejected responses that do not answer the same messages, left out": 1}
 
 
 @pytest.mark.parametrize("key", ["prompt", "chosen", "rejected"])

@@ -24,7 +24,7 @@ NO_MESSAGES = (
     "calls whose messages were not logged, left out (OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT=true in the app"
     " that is traced has OpenTelemetry log them)"
 )
-PICTURE = "[image] in place of content that is no text"
+PICTURE = "[image] in place of content that is not text"
 ASKED, ANSWERED = ("user", "Rye?"), ("assistant", "Yes.")
 
 HOURS = [

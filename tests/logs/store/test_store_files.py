@@ -315,7 +315,7 @@ def test_another_kind_of_database_is_refused_and_left_as_it_is(tmp_path, plant, 
 def test_a_file_that_is_no_database_is_refused_and_left_as_it_is(tmp_path, content):
     path = tmp_path / "chats.db"
     path.write_bytes(content)
-    with pytest.raises(StoreError, match="damaged or no database"):
+    with pytest.raises(StoreError, match="damaged, or is not a database: collab logs import"):
         ConversationStore(path)
     assert path.read_bytes() == content
 
@@ -465,7 +465,7 @@ def test_a_folder_in_place_of_the_file_is_refused(tmp_path):
 
 def test_a_folder_that_cannot_be_made_is_refused(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(StoreError, match=r"cannot be opened: .*file is no folder"):
+    with pytest.raises(StoreError, match=r"cannot be opened: .*file is not a folder"):
         ConversationStore(tmp_path / "file" / "chats.db")
 
 

@@ -197,7 +197,7 @@ def test_a_pair_that_a_format_cannot_hold_is_left_out_counted_and_a_refused_turn
 def test_tools_that_are_no_functions_are_in_no_row_and_told(format):
     writer = get_preference_format(format)
     searching = pair(tools=({"type": "web_search"}, TOOL, {"type": "function", "function": {"name": ""}}))
-    shown = "tools" if format == "axolotl" else "tools that are no functions"
+    shown = "tools" if format == "axolotl" else "tools that are not functions"
     assert (writer.cannot_hold(searching), writer.does_without(searching)) == (None, shown)
     assert writer.does_without(pair()) is None
     if format not in ("axolotl", "llama-factory"):
@@ -383,7 +383,7 @@ def test_a_lone_surrogate_in_a_reply_does_not_stop_the_file(tmp_path):
         ("folder", "it is a folder"),
         ("", "it is a folder"),
         ("file/out.jsonl", "does not exist"),
-        ("pipe", "it is no regular file"),
+        ("pipe", "it is not a regular file"),
         ("loop", "[Ll]oop|symbolic links"),
         ("null\0byte", "null byte"),
         ("x" * 300, "File name too long"),

@@ -6,6 +6,7 @@ import sys
 import time
 
 import pytest
+from support.caches import DiskPlace
 from support.cli import bot_calls, chat_row, collab, write_bot, write_chats
 from support.faults import Fault
 from support.server import LoopbackServer
@@ -116,7 +117,8 @@ def test_all_workers_keep_to_one_rate_limit(tmp_path):
 def test_a_chat_that_fails_is_reported_and_the_others_go_on(tmp_path):
     rows = [chat_row(0), chat_row(1, goal=None), chat_row(2)]
     (tmp_path / "chats.jsonl").write_text("not json\n" + "".join(json.dumps(row) + "\n" for row in rows))
-    bot = write_bot(tmp_path, "return f'{len(list(messages))} messages. What size?'", name="counting")
+    warn = "import warnings\nwarnings.warn('This bot counts.')\n"
+    bot = write_bot(tmp_path, f"{warn}return f'{{len(list(messages))}} messages. What size?'", name="counting")
 
     def judge(body):
         return "no goal to be seen"
@@ -125,8 +127,15 @@ def test_a_chat_that_fails_is_reported_and_the_others_go_on(tmp_path):
         options = ["--simulator", "offline", "--judge", "hosted_vllm/x", "--api-base", server.api_base]
         command = ["score", "chats.jsonl", "-a", bot, *options, "--metric", "token_penalty=1", "--json"]
         local = collab(*command, "--cache", "a")
-        there = collab(*command, "--cache", "b", *on_ray(2))
+        place = DiskPlace(tmp_path / "a")
+        for key, _ in list(place.open().rows()):
+            place.write(key, b"junk")
+        place.close()
+        there = collab(*command, "--cache", "a", *on_ray(2))
     assert there.exit_code == local.exit_code == 3
+    assert local.stderr.count("This bot counts.") == there.stderr.count("Warning: This bot counts.") == 1
+    assert "in the cache could not be read, and had to be paid for again" in there.stderr
+    assert "could not be read, and" not in local.stderr
     assert there.stdout == local.stdout
     assert len(there.stdout.splitlines()) == 4
     failed = [line for line in local.stderr.splitlines() if line.startswith("Failed")]

@@ -9,8 +9,16 @@ from hypothesis import strategies as st
 
 pytest.importorskip("collab_ray")
 
-from collab_ray.broker import STALE_SECONDS, Coordinator, EndpointReport, Grant, RateBroker, Report
-from collab_ray.client import RateClient
+from collab_ray.broker import (
+    MOST_WARNINGS,
+    STALE_SECONDS,
+    Coordinator,
+    EndpointReport,
+    Grant,
+    RateBroker,
+    Report,
+)
+from collab_ray.client import LONGEST_WARNING, RateClient
 from collab_ray.outcomes import LARGEST, OutcomeCache
 from support.fakes import says
 
@@ -113,7 +121,7 @@ def test_the_slots_of_all_clients_never_exceed_the_ceiling_and_are_all_put_to_us
     assert [reply.content for reply in ended] == ["yes"] * 160
     assert server.peak <= 8
     assert server.peak >= 6
-    assert broker.usage()["assistant"].calls == server.calls == 160
+    assert broker.totals().usage["assistant"].calls == server.calls == 160
 
 
 def test_before_the_first_success_all_clients_have_one_call_in_flight():
@@ -163,6 +171,20 @@ def test_the_slots_of_a_silent_client_come_back_later_if_its_model_has_a_longer_
     assert slots(broker, "alive", waiting=50) == 10
 
 
+def test_calls_are_in_flight_until_they_end_or_cannot_be_any_more():
+    clock = Clock()
+    broker = warmed(10, clock)
+    for client, calls in (("alive", 2), ("silent", 3), ("dead", 4)):
+        broker.report(client, busy(busy=calls))
+    broker.died("dead")
+    assert broker.totals().in_flight == 5
+    clock.now += broker.lease_seconds
+    broker.report("alive", busy(busy=1))
+    assert broker.totals().in_flight == 4
+    clock.now += 1
+    assert broker.totals().in_flight == 1
+
+
 def test_the_slots_of_a_process_that_died_come_back_at_once():
     broker = warmed(10)
     assert slots(broker, "dead", waiting=50) == 10
@@ -181,7 +203,7 @@ def test_a_client_that_was_silent_goes_on_with_its_own_account():
         clock.now += seconds
         broker.report("another", Report())
         assert broker.report("silent", report).spent is None
-        assert broker.usage() == {"judge": used}
+        assert broker.totals().usage == {"judge": used}
 
 
 def test_nobody_without_the_secret_of_the_run_gets_an_answer():
@@ -189,8 +211,7 @@ def test_nobody_without_the_secret_of_the_run_gets_an_answer():
     for ask in (
         lambda: coordinator.report("another", "worker", dumps(Report(wanted=10))),
         lambda: coordinator.died("", "worker"),
-        lambda: coordinator.usage("another"),
-        lambda: coordinator.missing("another"),
+        lambda: coordinator.totals("another", 0),
     ):
         with pytest.raises(PermissionError):
             ask()
@@ -241,6 +262,12 @@ def test_max_usd_holds_over_all_clients():
     assert server.calls <= 25
     assert server.calls >= 22
     assert all(isinstance(error, BudgetError) for error in ended if isinstance(error, Exception))
+
+
+def test_a_price_near_nothing_pays_for_any_number_of_calls():
+    broker = RateBroker(Limits(max_usd=1.0), clock=Clock())
+    said = Report(calls=4, lent=4, finished=4, priced=4, usd=5e-324 * 4, wanted=7)
+    assert broker.report("a", said).lent == 11
 
 
 def test_what_a_dead_client_was_lent_counts_as_spent():
@@ -297,12 +324,38 @@ def test_totals_are_those_of_all_clients_the_dead_included():
     clock = Clock()
     broker = RateBroker(Limits(), clock=clock)
     for client in ("a", "b"):
-        broker.report(client, Report(missing=3, usage={"judge": Usage(calls=2, prompt_tokens=10, usd=0.5)}))
+        broker.report(client, Report(quarantined=3, usage={"judge": Usage(calls=2, prompt_tokens=10, usd=0.5)}))
     broker.died("a")
     clock.now += broker.lease_seconds + 1
-    broker.report("c", Report(missing=1, usage={"judge": Usage(calls=1)}))
-    assert broker.missing() == 7
-    assert broker.usage() == {"judge": Usage(calls=5, prompt_tokens=20, usd=1.0)}
+    broker.report("c", Report(quarantined=1, usage={"judge": Usage(calls=1)}))
+    assert broker.totals().quarantined == 7
+    assert broker.totals().usage == {"judge": Usage(calls=5, prompt_tokens=20, usd=1.0)}
+
+
+def test_what_clients_warn_of_is_told_once_and_has_bounds():
+    broker = RateBroker(Limits(), clock=Clock())
+
+    async def main() -> None:
+        async def send(report: Report) -> Grant:
+            sent.append(report)
+            return broker.report("a", report)
+
+        client = RateClient(send, rate_limited=False, limited=False, clock=Clock())
+        for text in ("odd", "odd", "odder\n" * 1000):
+            client.warn(text)
+            await client.report()
+        assert [len(report.warnings) for report in sent] == [1, 0, 1]
+
+    sent: list[Report] = []
+    asyncio.run(main())
+    broker.report("b", Report(warnings=("odd", "oddest")))
+    odd, odder, oddest = broker.totals().warnings
+    assert (odd, oddest) == ("odd", "oddest")
+    assert len(odder) == LONGEST_WARNING
+    assert "\n" not in odder
+    assert broker.totals(heard=2).warnings == ("oddest",)
+    broker.report("b", Report(warnings=tuple(map(str, range(1000)))))
+    assert len(broker.totals().warnings) == MOST_WARNINGS
 
 
 def test_a_client_that_hears_nothing_begins_nothing_new():

@@ -224,11 +224,15 @@ def test_a_killed_command_goes_on_where_it_was(cluster, undisturbed, tmp_path):
 def test_an_interrupted_run_keeps_every_reply_and_goes_on(cluster, undisturbed, tmp_path):
     _, address = cluster
     files, calls = undisturbed
-    with LoopbackServer(latency=slowly) as server:
+    seconds = [0.05]
+    with LoopbackServer(latency=lambda: seconds[0]) as server:
         run = Run(tmp_path, server, address)
         process = run.start()
         run.wait_for_calls(process, 60)
+        seconds[0] = 2.0
+        run.wait_for_calls(process, server.count - run.before + 1)
         process.send_signal(signal.SIGINT)
+        seconds[0] = 0.05
         said = run.finish(process, code=130)
         assert "Traceback" not in said
         run.finish(run.start())

@@ -7,7 +7,7 @@ import pytest
 
 pytest.importorskip("ray", reason="Ray is not installed: pip install 'collab-sdk[ray]'")
 
-from collab_ray.node import claims_of, runtime_env, why_unfit
+from collab_ray.node import claims_of, own_address, runtime_env, sent_address, why_unfit
 from collab_ray.worker import longest_timeout
 from support.cli import write_bot
 
@@ -43,9 +43,11 @@ def test_a_node_like_the_command_is_fit(tmp_path):
         ({"code": "0" * 64}, "has other code or prompts than the command's: install the same on every node."),
         ({"key": "0" * 16}, "its COLLAB_CACHE_HMAC_KEY is not the command's: set the same wherever the cache is used."),
         ({"directory": None}, "there is not the command's: give a cache that all nodes can share, such as --cache"),
+        ({"loaded": {"collab_ray.node": "0"}}, "it has another module collab_ray.node than the command: install the"),
+        ({"packages": {"tiktoken": "0.0.1"}}, "it has tiktoken 0.0.1, and the command "),
         ({"modules": {"bots": "0"}}, "it has another module bots than the command: install the same on every node."),
     ],
-    ids=["version", "prompts", "key", "disk", "bot"],
+    ids=["version", "prompts", "key", "disk", "plugin", "package", "bot"],
 )
 def test_a_node_that_is_another_is_told_apart(claim, said, tmp_path):
     why = refusal(str(tmp_path), **claim)
@@ -79,6 +81,27 @@ def test_an_endpoint_variable_of_one_node_is_named(tmp_path, monkeypatch):
     assert why.startswith("models.assistant.api_base is 'http://elsewhere.example/v1', not None. Set the variables")
 
 
+@pytest.mark.parametrize("installed", ["site-packages", "beside"])
+def test_all_that_is_loaded_of_a_bots_package_is_compared(installed, tmp_path, monkeypatch):
+    folder = tmp_path / installed
+    (folder / "market").mkdir(parents=True)
+    (folder / "market" / "__init__.py").write_text("")
+    (folder / "market" / "bots.py").write_text("from market.prices import price\ndef bot(messages): return price\n")
+    prices = folder / "market" / "prices.py"
+    prices.write_text("price = '1'\n")
+    monkeypatch.syspath_prepend(folder)
+    with_bot = replace(SPEC, assistants=(ModelSpec(name="py:market.bots:bot"),))
+    try:
+        command = claims_of(with_bot, str(tmp_path))
+        assert why_unfit(claims_of(with_bot, str(tmp_path)), command, str(tmp_path)) is None
+        prices.write_text("price = '2'\n")
+        why = why_unfit(claims_of(with_bot, str(tmp_path)), command, str(tmp_path))
+    finally:
+        for name in ("market", "market.bots", "market.prices"):
+            sys.modules.pop(name, None)
+    assert why == "it has another module market.prices than the command: install the same on every node."
+
+
 def test_another_key_is_seen_and_neither_shown(monkeypatch):
     claims = []
     for key in ("a" * 64, "b" * 64, ""):
@@ -108,6 +131,8 @@ def test_workers_are_sent_the_bots_code_and_addresses_but_no_secret(tmp_path, tm
     (tmp_path / "shop" / ".env").write_text("KEY=sk-in-a-file")
     monkeypatch.setenv("OPENAI_BASE_URL", "http://models.example/v1/")
     monkeypatch.setenv("OTHER_BASE_URL", "http://user:secret@models.example/v1")
+    for number, end in enumerate(("#a-secret", "/sk-secret0123456789", "/v1#sk-secret0123456789")):
+        monkeypatch.setenv(f"MORE{number}_BASE_URL", f"http://models.example{end}")
     monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
     monkeypatch.syspath_prepend("")
     try:
@@ -125,3 +150,25 @@ def test_workers_are_sent_the_bots_code_and_addresses_but_no_secret(tmp_path, tm
     assert sent["env_vars"]["OPENAI_BASE_URL"] == "http://models.example/v1/"
     assert "secret" not in str(sent)
     assert runtime_env(folder).keys() == {"env_vars"}
+
+
+@pytest.mark.parametrize(
+    ("typed", "sent"),
+    [
+        ("redis://:PASSWORD@cache.example:6379/0", "redis://@cache.example:6379/0"),
+        ("rediss://me:PASSWORD@cache.example/0?ssl_ca_certs=a", "rediss://me@cache.example/0?ssl_ca_certs=a"),
+        (
+            "redis+sentinel://:PASSWORD@one:1,two:2/s/0?sentinel_password=PASSWORD2&x=1",
+            "redis+sentinel://@one:1,two:2/s/0?x=1",
+        ),
+        ("postgresql://me:PASS%40WORD@cache.example/db?password=PASSWORD3", "postgresql://me@cache.example/db"),
+        ("redis://cache.example/0", "redis://cache.example/0"),
+        ("/a/folder", "/a/folder"),
+    ],
+)
+def test_the_password_of_the_cache_is_not_sent_and_a_node_has_its_own(typed, sent):
+    assert sent_address(typed) == sent
+    assert "PASS" not in sent
+    assert own_address(sent, {"COLLAB_CACHE": typed}) == typed
+    assert own_address(sent, {}) == sent
+    assert own_address(sent, {"COLLAB_CACHE": "redis://:OTHER@elsewhere.example/0"}) == sent

@@ -65,7 +65,7 @@ def test_a_file_that_is_no_json(base, tmp_path):
 
 def test_a_folder_that_is_no_data_set(base, tmp_path):
     (tmp_path / "folder").mkdir()
-    assert "no data set saved by Hugging Face datasets" in refused(
+    assert "not a data set saved by Hugging Face datasets" in refused(
         tmp_path / "folder", "-m", base, "-o", tmp_path / "out"
     )
 

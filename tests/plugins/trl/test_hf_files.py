@@ -96,7 +96,7 @@ def test_a_large_model_is_identified_without_reading_it_whole(tmp_path, monkeypa
         ("hf:{tmp}/nowhere", "There is no folder"),
         ("hf:{tmp}", "has no config.json"),
         ("hf:{base}@{tmp}/nowhere", "There is no adapter at"),
-        ("hf:{base}@{tmp}", "is no adapter"),
+        ("hf:{base}@{tmp}", "is not an adapter"),
     ],
 )
 def test_a_model_that_is_not_there_is_refused_before_any_call(spec, problem, base, tmp_path):

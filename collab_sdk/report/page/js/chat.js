@@ -28,21 +28,27 @@ function bubble(block, steps) {
 const bubbles = (messages, steps = []) => blocksOf(messages).map((block) => bubble(block, steps));
 
 function headOf(chat) {
-  const head = h("header", { class: "chat-head" }, h("h3", { dir: "auto" }, chat.id || "A chat without an id"));
+  const head = h(
+    "header",
+    { class: "chat-head" },
+    h("h3", { dir: "auto" }, chat.id || "A chat without an id"),
+    linkTo("this conversation", "conversation", chat.key),
+  );
   if (chat.goal) head.append(h("div", { class: "goal" }, h("b", {}, "The user wants"), said(chat.goal)));
   return head;
 }
 
-function chatView(chat, openTurn, onTurn) {
+// `openTurn` is counted from 1, as people and addresses do.
+function chatView(chat, openTurn) {
   const turns = new Map(chat.turns.map((turn) => [turn.at, turn]));
   const known = chat.turns.map(shownCandidate).filter((one) => one && one.mr !== null);
   const values = known.map((candidate) => candidate.mr);
   const scale = { low: index.low, high: index.high };
   const talk = h("div", { class: values.length ? "talk" : "talk flat" });
   if (values.length) {
-    talk.append(
-      h("p", { class: "scale", "aria-hidden": "true" }, h("span", {}, fixed(scale.low)), h("span", {}, "MR"), h("span", {}, fixed(scale.high))),
-    );
+    const ends = scale.high > scale.low ? [scale.low, scale.high] : []; // one value needs no scale
+    const [low, high] = ends.map((end) => h("span", {}, fixed(end)));
+    talk.append(h("p", { class: "scale", "aria-hidden": "true" }, low, h("span", {}, "MR"), high));
   }
   const messages = [...chat.messages];
   const last = chat.turns[chat.turns.length - 1];
@@ -58,7 +64,8 @@ function chatView(chat, openTurn, onTurn) {
     if (!turn) continue;
     const candidate = shownCandidate(turn);
     if (candidate && candidate.mr !== null) marks.push(markOf(talk, element, candidate.mr, scale));
-    attachTurn(element, turn, { unit: chat.per, before, isOpen: turn.turn === openTurn, onTurn });
+    const link = ["conversation", chat.key, turn.turn + 1];
+    attachTurn(element, turn, { unit: chat.per, before, isOpen: link[2] === openTurn, link });
   }
   if (marks.length > 1) drawCurve(talk, marks);
   return [headOf(chat), talk];
@@ -90,31 +97,45 @@ function drawCurve(talk, marks) {
   new ResizeObserver(draw).observe(talk);
 }
 
-// `unit` is what is scored, a turn or a decision; `before` are the steps that led to it.
-function attachTurn(element, turn, { unit, before, isOpen, onTurn }) {
+const lostOf = (turn) => turn.candidates.reduce((sum, candidate) => sum + candidate.lost, 0);
+
+// `unit` is what is scored, a turn or a decision; `before` are the steps that led to it, `link` is
+// its address.
+function attachTurn(element, turn, { unit, before, isOpen, link }) {
   const candidate = shownCandidate(turn);
-  const label = [`${unit === "decision" ? "Decision" : "Turn"} ${turn.turn}`];
+  const name = `${unit === "decision" ? "Decision" : "Turn"} ${turn.turn + 1}`;
+  const label = [name];
   if (candidate && candidate.mr !== null) label.push(`MR ${fixed(candidate.mr)}`);
   const others = turn.candidates.length;
+  const hits = h("span", { class: "chip hits", hidden: true });
   const button = h(
     "button",
-    { type: "button", class: "quiet opener", "aria-expanded": "false", "data-turn": turn.turn },
+    { type: "button", class: "quiet opener", "aria-expanded": "false", "data-turn": turn.turn + 1 },
     h("span", { class: "chevron", "aria-hidden": "true" }, "›"),
     h("span", {}, label.join(" · ")),
-    turn.pair ? h("span", { class: "chip good" }, `pair, margin ${fixed(turn.pair.margin)}`) : null,
+    turn.pair ? h("span", { class: "chip good" }, `pair, margin ${fixed(turn.pair.margin)}${sureness(turn.pair)}`) : null,
     !turn.pair && facts.kind === "pairs" ? h("span", { class: "chip" }, "no pair") : null,
     others > 1 ? h("span", { class: "note" }, counted(others, "candidate")) : null,
+    lostOf(turn) ? h("span", { class: "chip look" }, `${counted(lostOf(turn), "future")} lost`) : null,
+    hits,
   );
-  element.append(button);
+  button.countHits = () => {
+    const found = hitsOfTurn(turn);
+    hits.hidden = !found;
+    hits.textContent = found ? counted(found, "hit") : "";
+  };
+  button.countHits();
+  element.append(h("div", { class: "opening" }, button, linkTo(name, ...link)));
   let panel = null;
   const toggle = (open) => {
     button.setAttribute("aria-expanded", String(open));
     if (open && !panel) {
       panel = turnPanel(turn, before);
+      markHits(panel);
       (element.nextElementSibling?.classList.contains("rail") ? element.nextElementSibling : element).after(panel);
     }
     if (panel) panel.hidden = !open;
-    if (open) onTurn(turn.turn);
+    if (open) setAddress(...link);
   };
   button.addEventListener("click", () => toggle(button.getAttribute("aria-expanded") !== "true"));
   if (isOpen) toggle(true);

@@ -58,12 +58,14 @@ async function* searched(needle) {
   }
 }
 
+function textsOfCandidate(candidate) {
+  const futures = [...candidate.futures, ...(candidate.observed ? [candidate.observed] : [])];
+  return [candidate, ...futures].flatMap((one) => one.messages.map(wordsOfMessage));
+}
+
 function haystackOf(chat) {
   const texts = [chat.id, chat.goal || "", ...(chat.messages || []).map(wordsOfMessage)];
-  for (const candidate of (chat.turns || []).flatMap((turn) => turn.candidates)) {
-    const futures = [...candidate.futures, ...(candidate.observed ? [candidate.observed] : [])];
-    texts.push(...[candidate, ...futures].flatMap((one) => one.messages.map(wordsOfMessage)));
-  }
+  texts.push(...(chat.turns || []).flatMap((turn) => turn.candidates).flatMap(textsOfCandidate));
   for (const play of chat.plays || []) texts.push(...play.messages.map(wordsOfMessage));
   for (const user of chat.users || []) texts.push(user.real.message, user.simulated ? user.simulated.message : "");
   return texts.join("\n").toLowerCase();

@@ -66,7 +66,10 @@ function candidateCard(candidate, role, against, before, open = 1) {
   const { elements, steps, texts } = deedsView(candidate.messages, before, options);
   const score = h("span", { class: "mr" }, candidate.mr === null ? "no score" : `MR ${fixed(candidate.mr)}`);
   if (candidate.stderr !== null && candidate.mr !== null) score.append(h("small", {}, errorOf(candidate)));
-  if (candidate.n_ok < candidate.n) score.append(h("small", {}, ` (${candidate.n_ok} of ${candidate.n})`));
+  const bounds = candidate.bounds ? `, MR ${candidate.bounds.map((end) => fixed(end)).join(" to ")} with them` : "";
+  const lost = candidate.lost
+    ? h("p", { class: "lost" }, `${candidate.n ? `${candidate.lost} of ${counted(candidate.n, "future")}` : counted(candidate.lost, "future")} lost${bounds}`)
+    : null;
   return h(
     "div",
     { role: "group", class: `card candidate ${role}`, "aria-label": `${ROLES[role]} response` },
@@ -77,6 +80,7 @@ function candidateCard(candidate, role, against, before, open = 1) {
       candidate.source ? h("span", { class: "chip" }, candidate.source) : null,
       score,
     ),
+    lost,
     h("div", { class: "response" }, elements),
     metricsOf(candidate.metrics),
     branchesOf(candidate, open, { steps: [...before, ...steps], history: before.length, texts }),

@@ -4,7 +4,18 @@ const LINE_HEIGHT = 68;
 const SPARE = 6;
 const ANY = "all";
 
-const list = { places: [], chosen: -1, needle: "", run: 0, onOpen: null };
+// What a line says of the number that the list is sorted by.
+const told = (name, words) => (line) => (line[name] === null || line[name] === undefined ? null : words(line[name]));
+const SORTED_BY = {
+  low: told("low", (value) => `worst ${fixed(value)}`),
+  fall: told("fall", (value) => `falls by ${fixed(value)}`),
+  apart: told("apart", (value) => `${fixed(value)} apart`),
+  lost: told("lost", (value) => `${counted(value, "future")} lost`),
+  unsure: told("unsure", (value) => `${Math.floor(100 * value)} % sure`),
+  margin: told("margin", (value) => `margin ${fixed(value)}`),
+};
+
+const list = { places: [], chosen: -1, run: 0, onOpen: null };
 
 function startList(onOpen) {
   list.onOpen = onOpen;
@@ -31,12 +42,13 @@ function startList(onOpen) {
 async function refreshList() {
   const run = ++list.run;
   const tag = byId("filter").value;
-  list.needle = byId("search").value.trim().toLowerCase();
+  finder.needle = byId("search").value.trim().toLowerCase();
+  showHits(byId("chat"));
   let places = index.lines.map((_, place) => place);
-  if (list.needle) {
+  if (finder.needle) {
     byId("shown").textContent = "Searching…";
     const found = [];
-    for await (const [place, holds] of searched(list.needle)) {
+    for await (const [place, holds] of searched(finder.needle)) {
       if (run !== list.run) return; // somebody typed on
       if (holds) found.push(place);
     }
@@ -44,7 +56,7 @@ async function refreshList() {
   }
   if (tag !== ANY) places = places.filter((place) => index.lines[place].tags.includes(tag));
   list.places = inOrder(places, byId("order").value);
-  byId("shown").textContent = list.needle || tag !== ANY
+  byId("shown").textContent = finder.needle || tag !== ANY
     ? `${list.places.length.toLocaleString("en")} of ${counted(index.lines.length, "conversation")}`
     : counted(index.lines.length, "conversation");
   byId("list").scrollTop = 0;
@@ -80,8 +92,8 @@ function drawList() {
 function lineAt(at) {
   const place = list.places[at];
   const line = index.lines[place];
-  const parts = [counted(line.turns, line.unit)];
-  const pairs = line.margin === null || line.margin === undefined ? null : `margin ${fixed(line.margin)}`;
+  const order = byId("order").value;
+  const notes = [SORTED_BY[order]?.(line), line.id, order === "margin" ? null : SORTED_BY.margin(line), counted(line.turns, line.unit)];
   const element = h(
     "div",
     {
@@ -93,10 +105,11 @@ function lineAt(at) {
       click: () => chooseLine(place),
     },
     h("div", { class: "first", dir: "auto" }, line.title || line.id),
-    h("div", { class: "second" }, [...parts, ...(pairs ? [pairs] : []), line.id].join(" · ")),
+    h("div", { class: "second" }, notes.filter(Boolean).join(" · ")),
     line.curve.length > 1 ? sparkline(line.curve) : null,
   );
   element.style.top = `${at * LINE_HEIGHT}px`;
+  markHits(element);
   return element;
 }
 

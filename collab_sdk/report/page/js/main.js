@@ -12,13 +12,14 @@ async function openChat(place, turn) {
     setAddress("conversations");
     byId("list").focus();
   } }, "‹ All conversations");
-  const onTurn = (number) => setAddress("conversation", chat.key, number);
   if (turn === undefined) setAddress("conversation", chat.key);
-  const parts = chat.turns ? chatView(chat, turn, onTurn) : chat.plays ? playsView(chat) : usersView(chat);
+  const parts = chat.turns ? chatView(chat, turn) : chat.plays ? playsView(chat) : usersView(chat);
   article.replaceChildren(back, ...parts.filter(Boolean));
   byId("view-conversations").dataset.open = "chat";
-  if (turn !== undefined) article.querySelector(`[data-turn="${Number(turn)}"]`)?.scrollIntoView({ block: "center" });
-  else window.scrollTo(0, 0);
+  markHits(article);
+  const opener = turn === undefined ? null : article.querySelector(`[data-turn="${Number(turn)}"]`);
+  if (opener) opener.closest(".turn").scrollIntoView({ block: "start" });
+  else if (!goToHit(article)) window.scrollTo(0, 0);
 }
 
 function showView(name) {

@@ -3,7 +3,7 @@
 
 const DECISIONS = { k: "keep", f: "flip", d: "drop" };
 const DONE = { keep: "Kept", flip: "Flipped", drop: "Dropped" };
-const review = { by: "", decisions: {}, past: [], queue: [], at: 0, order: "file", hasKeys: true, shown: null, run: 0 };
+const review = { by: "", decisions: {}, past: [], queue: [], at: 0, order: "unsure", hasKeys: true, shown: null, run: 0 };
 
 function startReview() {
   const saved = kept.get(facts.digest);
@@ -20,8 +20,14 @@ const remember = () => {
 // A pair is [id, place of its conversation, place of its turn, margin, confidence].
 function orderQueue() {
   const places = index.pairs.map((_, place) => place);
-  const by = { margin: (place) => -(index.pairs[place][3] ?? -Infinity), unsure: (place) => index.pairs[place][4] ?? Infinity };
-  review.queue = by[review.order] ? places.sort((a, b) => by[review.order](a) - by[review.order](b) || a - b) : places;
+  const margin = (place) => index.pairs[place][3] ?? -Infinity;
+  const confidence = (place) => index.pairs[place][4] ?? Infinity;
+  const compared = (a, b) => (a === b ? 0 : a < b ? -1 : 1); // two that are missing have no difference
+  const by = {
+    margin: (a, b) => compared(margin(b), margin(a)) || a - b,
+    unsure: (a, b) => compared(confidence(a), confidence(b)) || compared(margin(a), margin(b)) || a - b,
+  };
+  review.queue = by[review.order] ? places.sort(by[review.order]) : places;
 }
 
 const decidedCount = () => index.pairs.filter(([id]) => review.decisions[id]).length;
@@ -76,7 +82,7 @@ function reviewBar() {
     remember();
     showReview();
   } });
-  for (const [value, words] of [["file", "In file order"], ["unsure", "Least certain first"], ["margin", "Largest margin first"]]) {
+  for (const [value, words] of [["unsure", "Least certain first"], ["margin", "Largest margin first"], ["file", "In file order"]]) {
     order.append(h("option", { value, selected: value === review.order }, words));
   }
   const keys = h("input", { type: "checkbox", checked: review.hasKeys, change: (event) => {
@@ -114,11 +120,11 @@ function decideBar(id) {
 }
 
 function placeBar(chat, turn) {
-  const link = `#conversation/${encodeURIComponent(chat.key)}/${turn.turn}`;
+  const link = `#conversation/${encodeURIComponent(chat.key)}/${turn.turn + 1}`;
   return h(
     "div",
     { class: "where" },
-    h("p", { class: "note" }, `Pair ${(review.at + 1).toLocaleString("en")} of ${review.queue.length.toLocaleString("en")} · margin ${fixed(turn.pair.margin)}${sureness(turn.pair)} · `, h("a", { href: link }, "whole conversation")),
+    h("p", { class: "note" }, `Pair ${(review.at + 1).toLocaleString("en")} of ${review.queue.length.toLocaleString("en")} · margin ${fixed(turn.pair.margin)}${sureness(turn.pair)} · `, h("a", { href: link }, "whole conversation"), " ", linkTo("this pair", "review", turn.pair.id)),
     h("button", { type: "button", class: "quiet", "aria-label": "Previous pair", "aria-keyshortcuts": "p", disabled: review.at === 0, click: () => step(-1) }, "‹ Previous"),
     h("button", { type: "button", class: "quiet", "aria-label": "Next pair", "aria-keyshortcuts": "n", disabled: review.at + 1 === review.queue.length, click: () => step(1) }, "Next ›"),
   );
@@ -196,5 +202,5 @@ function saveDecisions() {
   const name = `${facts.name.replace(/\.jsonl$/, "").replace(/[^\p{L}\p{N}._-]/gu, "_")}.decisions.json`;
   h("a", { href: url, download: name }).click();
   setTimeout(() => URL.revokeObjectURL(url), 60_000);
-  byId("said").textContent = `Saved ${name}.`;
+  byId("said").textContent = `Saved ${name}. Apply it: collab report --apply ${name} ${facts.name} -o reviewed.jsonl`;
 }

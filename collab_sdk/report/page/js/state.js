@@ -35,6 +35,26 @@ function setAddress(...parts) {
   if (location.hash !== hash) history.replaceState(null, "", hash);
 }
 
+// A link to a place of the page, which copies itself where the browser lets it.
+function linkTo(what, ...parts) {
+  const href = `#${parts.map((part) => encodeURIComponent(part)).join("/")}`;
+  const said = h("span", { "aria-live": "polite" }, "Copy link");
+  const link = h("a", { class: "link", href }, said, h("span", { class: "unseen" }, ` to ${what}`));
+  link.addEventListener("click", async (event) => {
+    if (event.ctrlKey || event.metaKey || event.shiftKey) return;
+    event.preventDefault();
+    setAddress(...parts);
+    try {
+      await navigator.clipboard.writeText(location.href);
+      said.textContent = "Copied";
+    } catch {
+      said.textContent = "The link is in the address bar"; // the browser lets no page write to the clipboard
+    }
+    setTimeout(() => (said.textContent = "Copy link"), 2_000);
+  });
+  return link;
+}
+
 const prefersDark = matchMedia("(prefers-color-scheme: dark)");
 
 function startTheme() {

@@ -177,6 +177,7 @@ function codeOf(text) {
   const more = h("button", { type: "button", class: "more" }, `Show all ${shown.length.toLocaleString("en")} characters`);
   more.addEventListener("click", () => {
     box.replaceChildren(...visible(shown));
+    markHits(box);
     more.remove();
   });
   box.append(

@@ -21,13 +21,14 @@ function visible(text) {
   return parts;
 }
 
-// A text in full, or its beginning and a button for the rest. `marked` makes the parts of what is shown.
+// A text in full, or its beginning and a button for the rest, unless what is searched for is there. `marked` makes the parts of what is shown.
 function said(text, marked = (shown) => [shown]) {
-  if (text.length <= LONG) return h("div", { class: "said", dir: "auto" }, marked(text));
+  if (text.length <= LONG || hitsIn(text, finder.needle).some(([, to]) => to > LONG)) return h("div", { class: "said", dir: "auto" }, marked(text));
   const box = h("div", { class: "said", dir: "auto" }, marked(text.slice(0, LONG)), "…");
   const more = h("button", { type: "button", class: "more" }, `Show all ${text.length.toLocaleString("en")} characters`);
   more.addEventListener("click", () => {
     box.replaceChildren(...visible(text));
+    markHits(box);
     more.remove();
   });
   return h("div", {}, box, more);

@@ -1,4 +1,4 @@
-"""`collab evaluate` as a gate in CI: an exit code of its own, decided by intervals."""
+"""`collab evaluate` in CI: an exit code of its own, decided by intervals."""
 
 import json
 import re
@@ -14,7 +14,7 @@ N = 16
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """Some chats, the same number of others, and what a bot that asks made of the first."""
-    folder = tmp_path_factory.mktemp("gate")
+    folder = tmp_path_factory.mktemp("requirements")
     write_chats(folder / "chats.jsonl", N)
     (folder / "others.jsonl").write_text("".join(json.dumps(chat_row(n, id=f"other-{n}")) + "\n" for n in range(N)))
     assert play(folder, "-a", "proactive:offline", "-o", folder / "asks.json").exit_code == 0
@@ -27,16 +27,17 @@ def play(folder, *arguments, data="chats.jsonl"):
 
 
 def test_a_bot_that_is_worse_than_the_baseline_fails_by_an_exit_code_of_its_own(folder):
-    gate = ("--baseline", folder / "asks.json", "--fail-if", "worse")
-    result = play(folder, "-a", "offline", *gate)
+    required = ("--baseline", folder / "asks.json", "--fail-if", "worse")
+    result = play(folder, "-a", "offline", *required)
     assert result.exit_code == WORSE, result.output
     assert "Failed: interactivity of offline: -0." in result.stderr
     assert "Δ vs baseline" in result.stdout
+    assert re.search(r"interactivity +0\.\d+.* 0\.\d+.* -0\.\d+", result.stdout), "what it was, is, and the difference"
     assert f"have {N} conversations in common" in result.stderr
-    same = play(folder, "-a", "proactive:offline", *gate)
+    same = play(folder, "-a", "proactive:offline", *required)
     assert same.exit_code == 0, same.output
     assert "Failed" not in same.stderr
-    assert play(folder, "-a", "offline", *gate[:2]).exit_code == 0, "nothing was asked to fail"
+    assert play(folder, "-a", "offline", *required[:2]).exit_code == 0, "nothing was asked to fail"
 
 
 def test_other_rows_are_compared_by_their_means(folder):
@@ -45,12 +46,13 @@ def test_other_rows_are_compared_by_their_means(folder):
     assert "have no conversation in common" in result.stderr
 
 
-def test_an_id_that_has_another_chat_now_is_no_pair(folder, tmp_path):
+def test_an_id_that_has_another_chat_or_goal_now_is_no_pair(folder, tmp_path):
     rows = [chat_row(n) for n in range(N)]
     rows[0]["messages"][0]["content"] = "a flight to Rome please"
+    rows[1]["goal"] = "what: as said\nsize: small"
     (tmp_path / "chats.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     result = play(tmp_path, "-a", "offline", "--baseline", folder / "asks.json")
-    assert f"have {N - 1} conversations in common" in result.stderr
+    assert f"have {N - 2} conversations in common" in result.stderr
 
 
 @pytest.mark.parametrize(("least", "code"), [("interactivity=2", WORSE), ("interactivity=0", 0), ("goal=-1", 0)])
@@ -84,14 +86,15 @@ def test_too_few_conversations_decide_nothing(folder):
     ("arguments", "said"),
     [
         (["--fail-if", "worse"], "give --baseline FILE"),
-        (["--fail-under", "gaol=0.5"], "it has goal, interactivity"),
+        (["--fail-under", "gaol=0.5"], "there is goal, interactivity"),
+        (["--fail-under", "macro accuracy=0.5"], "'macro accuracy' cannot be measured: no row is marked as ambiguous"),
         (["--fail-under", "goal"], "must read METRIC=VALUE"),
         (["--baseline", "chats.jsonl"], "this is not an evaluation file; collab evaluate -o writes one"),
         (["--baseline", "asks.json", "--judge", "offline:proactive"], "cannot be the baseline: its judge.name is"),
         (["--baseline", "asks.json", "--exchanges", "3"], "exchanges is 2, not 3"),
     ],
 )
-def test_a_gate_that_can_decide_nothing_is_refused_before_any_call(folder, arguments, said):
+def test_requirements_that_can_decide_nothing_are_refused_before_any_call(folder, arguments, said):
     given = [folder / name if (folder / name).is_file() else name for name in arguments]
     result = play(folder, "-a", "offline", *given, "--max-calls", 0)
     assert result.exit_code in (1, 2)
