@@ -14,7 +14,7 @@ from collab_cli.paths import ReadPath
 from collab_cli.setup import open_chosen_cache
 from collab_cli.terminal import note, print_text
 from collab_cli.units import size
-from collab_sdk.cache import Contents, KeptCache, SharedCache, copy_cache, is_directory, open_cache
+from collab_sdk.cache import LARGEST, Contents, KeptCache, SharedCache, copy_cache, is_directory, open_cache
 from collab_sdk.errors import InputError, UsageError
 
 SECONDS_A_DAY = 86_400
@@ -42,7 +42,7 @@ def stats(cache: str | None) -> None:
         found = replies.stats()
         print_text(f"{found.where}: {_replies(found.records)}, {size(found.bytes)}")
         contents = replies.inspect()
-        _show_unreadable(contents, found.quarantined)
+        _show_unreadable(contents)
         if contents.foreign:
             note("Is COLLAB_CACHE_HMAC_KEY that of this cache?")
         if isinstance(replies, SharedCache) and (rights := replies.rights()):
@@ -59,32 +59,40 @@ def stats(cache: str | None) -> None:
 @option(
     "--unreadable", is_flag=True, help="Also delete replies that cannot be read, including those that were moved aside."
 )
+@option(
+    "--served",
+    metavar="NAME",
+    help="Forget that replicas were taken for the model NAME, so that a run goes on where a provider renamed it.",
+)
 @DRY_RUN
 @YES
 @cache_option
-def prune(older_than: float | None, unreadable: bool, dry_run: bool, yes: bool, cache: str | None) -> None:
+def prune(
+    older_than: float | None, unreadable: bool, served: str | None, dry_run: bool, yes: bool, cache: str | None
+) -> None:
     """Delete old or unreadable replies.
 
     \b
       collab cache prune --older-than 90 --dry-run
       collab cache prune --unreadable --yes
     """
-    if older_than is None and not unreadable:
-        raise click.UsageError("Choose what to delete: --older-than or --unreadable.")
+    if older_than is None and not unreadable and served is None:
+        raise click.UsageError("Choose what to delete: --older-than, --unreadable or --served.")
     age = None if older_than is None else older_than * SECONDS_A_DAY
     with _opened(cache) as replies:
-        stored, now = replies.stats(), replies.now()
-        found = replies.prune(age, now=now, unreadable=unreadable, dry_run=True)
+        now = replies.now()
+        found = replies.prune(age, now=now, unreadable=unreadable, served=served, dry_run=True)
         what = _replies(found.matching)
         if unreadable:
             what += f", {found.unreadable:,} unreadable and {found.aside:,} moved aside"
         else:
-            _show_unreadable(found, stored.quarantined)
+            _show_unreadable(found)
         nothing = not (found.matching or (unreadable and (found.unreadable or found.aside)))
-        if _is_agreed(what, stored.where, nothing=nothing, dry_run=dry_run, yes=yes):
-            deleted = replies.prune(age, now=now, unreadable=unreadable)
+        if _is_agreed(what, replies.where, nothing=nothing, dry_run=dry_run, yes=yes):
+            deleted = replies.prune(age, now=now, unreadable=unreadable, served=served)
             count = deleted.matching + (deleted.unreadable + deleted.aside if unreadable else 0)
-            print_text(f"Deleted {_replies(count)} from {stored.where}; {replies.stats().records:,} are left.")
+            left = deleted.others + (0 if unreadable else deleted.unreadable)
+            print_text(f"Deleted {_replies(count)} from {replies.where}; {left:,} are left.")
 
 
 @cache.command()
@@ -97,11 +105,11 @@ def clear(dry_run: bool, yes: bool, cache: str | None) -> None:
     Unreadable replies are kept, because another key may be able to read them.
     """
     with _opened(cache) as replies:
-        stored, found = replies.stats(), replies.inspect()
-        _show_unreadable(found, stored.quarantined)
+        found = replies.inspect()
+        _show_unreadable(found)
         what = _replies(found.matching)
-        if _is_agreed(what, stored.where, nothing=not found.matching, dry_run=dry_run, yes=yes):
-            print_text(f"Deleted {_replies(replies.clear().matching)} from {stored.where}.")
+        if _is_agreed(what, replies.where, nothing=not found.matching, dry_run=dry_run, yes=yes):
+            print_text(f"Deleted {_replies(replies.clear().matching)} from {replies.where}.")
 
 
 @cache.command()
@@ -111,7 +119,7 @@ def copy(source: str, target: str) -> None:
     """Copy the replies of one cache into another.
 
     FROM and TO are directories or URLs. Replies that TO already has are not changed, and a copy that was stopped can be
-    started again. Unreadable replies are not copied.
+    started again. Unreadable replies, and replies that are too large for TO, are not copied.
 
     \b
       collab cache copy ~/.cache/collab redis://cache.example:6379/0
@@ -119,10 +127,18 @@ def copy(source: str, target: str) -> None:
     if is_directory(source) and not Path(source).is_dir():
         raise InputError("there is no cache", where=source)
     with closing(open_cache(source)) as replies, closing(open_cache(target)) as copies:
-        read, added, unreadable = copy_cache(replies, copies)
-        print_text(f"Copied {added:,} of {_replies(read)} from {replies.stats().where} to {copies.stats().where}.")
-        if unreadable:
-            note(f"{_replies(unreadable)} could not be read, and stay where they are: `collab cache stats` says why.")
+        copied = copy_cache(replies, copies)
+        print_text(f"Copied {copied.added:,} of {_replies(copied.read)} from {replies.where} to {copies.where}.")
+        if copied.unreadable:
+            count = _replies(copied.unreadable)
+            note(f"{count} could not be read, and stay where they are: `collab cache stats` says why.")
+        if copied.too_large:
+            key, size_there = max(copied.too_large.items(), key=lambda item: item[1])
+            note(
+                f"{_replies(len(copied.too_large))} not copied: {copies.where} holds none of more than "
+                f"{size(LARGEST)}, and the largest, {key[:12]}…, has {size(size_there)}. They stay where they are."
+            )
+        if copied.unreadable or copied.too_large:
             raise click.exceptions.Exit(ExitCode.SOME_FAILED)
 
 
@@ -142,11 +158,11 @@ def reseal(dry_run: bool, cache: str | None) -> None:
     """
     with _opened(cache) as replies:
         if not isinstance(replies, SharedCache):
-            raise UsageError(f"{replies.stats().where} is a directory, whose replies no key signs.")
-        found, where = replies.reseal(dry_run=dry_run), replies.where
-        _show_unreadable(found, replies.stats().quarantined)
-        done = "Would sign" if dry_run else "Signed"
-        print_text(f"{done} {_replies(found.matching)} anew at {where}; {found.others:,} were signed with this key.")
+            raise UsageError(f"{replies.where} is a directory, whose replies no key signs.")
+        found = replies.reseal(dry_run=dry_run)
+        _show_unreadable(found)
+        done = f"{'Would sign' if dry_run else 'Signed'} {_replies(found.matching)} anew"
+        print_text(f"{done} at {replies.where}; {found.others:,} were signed with this key.")
 
 
 @contextmanager
@@ -155,12 +171,12 @@ def _opened(chosen: str | None) -> Iterator[KeptCache]:
         yield replies
 
 
-def _show_unreadable(found: Contents, quarantined: int) -> None:
+def _show_unreadable(found: Contents) -> None:
     """What is kept although it cannot be read, and why it cannot."""
     kinds = {
         "signed with another key": found.foreign,
         "damaged": found.damaged,
-        "moved aside earlier": quarantined,
+        "moved aside earlier": found.aside,
     }
     if told := ", ".join(f"{count:,} {kind}" for kind, count in kinds.items() if count):
         note(f"Unreadable, and kept: {told}. `collab cache prune --unreadable` deletes them.")

@@ -3,7 +3,7 @@
 from collab_sdk.cache.address import URL, is_local, server_address
 from collab_sdk.cache.backend import LARGEST, CacheServer, SharedRows
 from collab_sdk.cache.base import Cache, KeptCache, MemoryCache
-from collab_sdk.cache.contents import CacheStats, Contents
+from collab_sdk.cache.contents import Added, CacheStats, Contents, Copied
 from collab_sdk.cache.forgetting import forget
 from collab_sdk.cache.open import copy_cache, default_cache, is_directory, open_cache, shown_place
 from collab_sdk.cache.record import call_identity, call_key
@@ -13,10 +13,12 @@ from collab_sdk.cache.signing import key_check_value, signer_of
 __all__ = [
     "LARGEST",
     "URL",
+    "Added",
     "Cache",
     "CacheServer",
     "CacheStats",
     "Contents",
+    "Copied",
     "KeptCache",
     "MemoryCache",
     "SharedCache",

@@ -54,7 +54,10 @@ class SharedRows(Protocol):
         """Give up leases, as far as `owner` still has them."""
 
     def scan(self, after: str) -> tuple[list[str], str]:
-        """Some of the keys, and where to go on; both ends of the way are the empty string. A key comes once."""
+        """Some of the keys, and where to go on; both ends of the way are the empty string. A key comes once.
+
+        Raises CacheError where the server cannot go on there, so that no row is skipped.
+        """
 
     def replace(self, rows: Mapping[str, tuple[bytes, bytes]]) -> None:
         """Write the second row of each in the place of the first, if that is still there."""

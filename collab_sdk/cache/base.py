@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any, Protocol
 
-from collab_sdk.cache.contents import CacheStats, Contents, Unreadable
+from collab_sdk.cache.contents import Added, CacheStats, Contents, Unreadable
 from collab_sdk.cache.record import Row
 from collab_sdk.models.base import ChatReply
 
@@ -30,6 +30,9 @@ class Cache(Protocol):
 class KeptCache(Cache, Protocol):
     """A cache that outlives the process, with what it takes to look after it."""
 
+    where: str
+    """A directory, or a URL without its password."""
+
     def stats(self) -> CacheStats:
         """Its size, without a look at the records."""
 
@@ -39,19 +42,26 @@ class KeptCache(Cache, Protocol):
     def rows(self) -> Iterator[tuple[str, Row | Unreadable]]:
         """All records by key; of those that cannot be read, why."""
 
-    def add(self, rows: Mapping[str, Row]) -> int:
-        """Keep rows of another cache where the key is not taken; returns how many were."""
+    def add(self, rows: Mapping[str, Row]) -> Added:
+        """Keep rows of another cache where the key is not taken, but none that is larger than this one may hold."""
 
     def now(self) -> float:
         """The time by the cache's own clock, in seconds since 1970."""
 
     def prune(
-        self, older_than: float | None, *, now: float | None = None, unreadable: bool = False, dry_run: bool = False
+        self,
+        older_than: float | None,
+        *,
+        now: float | None = None,
+        unreadable: bool = False,
+        served: str | None = None,
+        dry_run: bool = False,
     ) -> Contents:
         """Delete records written more than `older_than` seconds before `now`, by the cache's own clock.
 
         With `unreadable`, also what cannot be read, and what was moved aside as that; it is kept otherwise. With
-        `dry_run` nothing is deleted, and only counted.
+        `served`, also that replicas are taken for the model of that name. With `dry_run` nothing is deleted, and only
+        counted.
         """
 
     def forget(self, is_unwanted: Callable[[Row], bool]) -> Contents:

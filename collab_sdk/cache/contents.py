@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
 from collab_sdk.cache.record import Row
@@ -37,7 +37,7 @@ class Contents:
     """Signed with another key than this process has."""
     damaged: int = 0
     aside: int = 0
-    """Moved aside as unreadable earlier, if they were asked for."""
+    """Moved aside as unreadable earlier."""
 
     @property
     def readable(self) -> int:
@@ -46,6 +46,27 @@ class Contents:
     @property
     def unreadable(self) -> int:
         return self.foreign + self.damaged
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Added:
+    """What became of rows that were to be added to a cache."""
+
+    rows: int = 0
+    """How many are new there."""
+    too_large: Mapping[str, int] = field(default_factory=dict)
+    """Bytes of those that it cannot hold, by key."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Copied:
+    """What became of the rows of one cache that were to be copied into another."""
+
+    read: int = 0
+    added: int = 0
+    unreadable: int = 0
+    too_large: Mapping[str, int] = field(default_factory=dict)
+    """Bytes of those that the other cannot hold, by key."""
 
 
 class Walk:

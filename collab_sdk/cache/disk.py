@@ -17,7 +17,7 @@ from diskcache.core import MODE_RAW
 
 from collab_sdk.cache.base import UNREADABLE
 from collab_sdk.cache.batching import BatchThread
-from collab_sdk.cache.contents import CacheStats, Contents, Unreadable, Walk
+from collab_sdk.cache.contents import Added, CacheStats, Contents, Unreadable, Walk
 from collab_sdk.cache.lease import FileLeases
 from collab_sdk.cache.record import (
     HostileRowError,
@@ -25,6 +25,7 @@ from collab_sdk.cache.record import (
     compress,
     decompress,
     from_json,
+    is_served_as,
     reply_in,
     row_of,
     to_json,
@@ -37,7 +38,7 @@ from collab_sdk.models.base import ChatReply
 T = TypeVar("T")
 FULL = 2
 """SQLite's synchronous=FULL: a commit survives a power cut. Group commit makes it nearly free."""
-PATIENCE = 60.0
+LOCK_PATIENCE = 60.0
 """Seconds to wait for another process's lock."""
 DIGEST_BYTES = 16
 PAGE = 500
@@ -51,6 +52,7 @@ class DiskCache:
     def __init__(self, directory: str | os.PathLike[str], *, clock: Callable[[], float] = time.time) -> None:
         """Raises CacheError if the directory cannot be used."""
         self.directory = Path(directory).expanduser()
+        self.where = str(self.directory)
         self.quarantined = 0
         self._clock = clock
         try:
@@ -122,7 +124,7 @@ class DiskCache:
 
         diskcache's own retry takes any failure for a lock, and tries again forever without a pause.
         """
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + LOCK_PATIENCE
         while True:
             try:
                 return work()
@@ -138,7 +140,7 @@ class DiskCache:
         return CacheError(f"The cache at {self.directory} cannot be {done}: {reason(error)}.{advice}")
 
     def stats(self) -> CacheStats:
-        return CacheStats(where=str(self.directory), records=len(self._rows), bytes=self._rows.volume())
+        return CacheStats(where=self.where, records=len(self._rows), bytes=self._rows.volume())
 
     def inspect(self) -> Contents:
         return self.clear(dry_run=True)
@@ -147,18 +149,26 @@ class DiskCache:
         for page in self._pages():
             yield from self._patiently(partial(self._found, page), done="read").items()
 
-    def add(self, rows: Mapping[str, Row]) -> int:
-        return self._commit(list(rows.items())).count(None)
+    def add(self, rows: Mapping[str, Row]) -> Added:
+        return Added(rows=self._commit(list(rows.items())).count(None))
 
     def now(self) -> float:
         return self._clock()
 
     def prune(
-        self, older_than: float | None, *, now: float | None = None, unreadable: bool = False, dry_run: bool = False
+        self,
+        older_than: float | None,
+        *,
+        now: float | None = None,
+        unreadable: bool = False,
+        served: str | None = None,
+        dry_run: bool = False,
     ) -> Contents:
         limit = -math.inf if older_than is None else (self.now() if now is None else now) - older_than
         return self._walk(
-            lambda row: written_in(row) < limit, also=tuple(Unreadable) if unreadable else (), delete=not dry_run
+            lambda row: written_in(row) < limit or is_served_as(row, served),
+            also=tuple(Unreadable) if unreadable else (),
+            delete=not dry_run,
         )
 
     def forget(self, is_unwanted: Callable[[Row], bool]) -> Contents:

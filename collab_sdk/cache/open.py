@@ -7,7 +7,7 @@ from pathlib import Path
 
 from collab_sdk.cache.address import URL, server_address
 from collab_sdk.cache.base import KeptCache
-from collab_sdk.cache.contents import Unreadable
+from collab_sdk.cache.contents import Copied, Unreadable
 from collab_sdk.errors import UsageError
 from collab_sdk.plugins import load, names
 
@@ -61,15 +61,19 @@ def default_cache(environ: Mapping[str, str]) -> str | Path:
     return Path(environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "collab"
 
 
-def copy_cache(source: KeptCache, target: KeptCache) -> tuple[int, int, int]:
-    """Copy what can be read and is not there yet; how many rows were read, were added, and could not be read.
+def copy_cache(source: KeptCache, target: KeptCache) -> Copied:
+    """Copy what can be read, is not there yet and is not too large for `target`.
 
     Started again, it adds what is missing.
     """
     rows, read, added, unreadable = source.rows(), 0, 0, 0
+    too_large: dict[str, int] = {}
     while page := dict(islice(rows, ROWS_AT_ONCE)):
         readable = {key: row for key, row in page.items() if not isinstance(row, Unreadable)}
         read += len(readable)
-        added += target.add(readable) if readable else 0
         unreadable += len(page) - len(readable)
-    return read, added, unreadable
+        if readable:
+            new = target.add(readable)
+            added += new.rows
+            too_large |= new.too_large
+    return Copied(read=read, added=added, unreadable=unreadable, too_large=too_large)

@@ -51,6 +51,30 @@ def served_identity(model: ChatModel) -> dict[str, Any]:
     return {"version": KEY_VERSION, "model": dict(model.fingerprint or {}), "served_as": None}
 
 
+def is_served_as(row: Row, name: str | None) -> bool:
+    """Whether a row keeps that the replicas of some model are taken for `name`; no row does for None."""
+    request, reply = row["record"].get("request"), row["record"]["reply"]
+    return isinstance(request, dict) and "served_as" in request and reply["content"] == name
+
+
+def aside_identity(call: Mapping[str, Any], server: str) -> dict[str, Any]:
+    """Of the reply of one `server` to the call of that identity, which is not known yet to be of the right model."""
+    return {**call, "kept_aside_from": server}
+
+
+def set_aside(reply: ChatReply) -> ChatReply:
+    """What is kept of such a reply: unlike any other it is needed with the model that it names."""
+    return ChatReply(content=to_json({"record": {"reply": asdict(reply)}}).decode("utf-8", "surrogatepass"))
+
+
+def taken_back(kept: ChatReply) -> ChatReply:
+    """What `set_aside` was given. Raises ValueError for what this version of the package did not write."""
+    reply = reply_in(json.loads(kept.content))
+    if not isinstance(reply.model, str):
+        raise ValueError("a model whose name is no text")
+    return reply
+
+
 def call_key(identity: dict[str, Any]) -> str:
     """The cache key: sha256 of the identity as canonical JSON."""
     canonical = json.dumps(identity, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)

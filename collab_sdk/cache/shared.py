@@ -16,17 +16,17 @@ from collab_sdk.cache.backend import LARGEST, CacheServer, SharedRows
 from collab_sdk.cache.base import UNREADABLE
 from collab_sdk.cache.batching import BatchThread
 from collab_sdk.cache.connection import Connection
-from collab_sdk.cache.contents import CacheStats, Contents, Unreadable
+from collab_sdk.cache.contents import Added, CacheStats, Contents, Unreadable
 from collab_sdk.cache.key_check import KeyCheck
 from collab_sdk.cache.lease import pauses
-from collab_sdk.cache.record import Row, reply_in, row_of, written_in
+from collab_sdk.cache.record import Row, is_served_as, reply_in, row_of, written_in
 from collab_sdk.cache.signing import Signer
 from collab_sdk.cache.upkeep import Upkeep, opened
 from collab_sdk.errors import CacheError
 from collab_sdk.models.base import ChatReply
 
 T = TypeVar("T")
-PATIENCE = 30.0
+SERVER_PATIENCE = 30.0
 """Seconds that a server may be away before the run ends."""
 KEEP_EVERY = 3.0
 """Seconds after which leases are held on to."""
@@ -69,7 +69,7 @@ class SharedCache:
         server: CacheServer,
         signer: Signer,
         *,
-        patience: float = PATIENCE,
+        patience: float = SERVER_PATIENCE,
         clock: Callable[[], float] | None = None,
         any_key: bool = False,
     ) -> None:
@@ -152,13 +152,12 @@ class SharedCache:
         firsts: dict[str, _Put] = {}
         for put in puts:
             firsts.setdefault(put.key, put)
-        kept = self._add({key: put.row for key, put in firsts.items()})
+        kept = self._add({key: self._signed(key, put.row) for key, put in firsts.items()})
         replies = {key: put.reply if (row := kept[key]) is None else reply_in(row) for key, put in firsts.items()}
         return [replies[put.key] for put in puts]
 
-    def _add(self, rows: Mapping[str, Row]) -> dict[str, Row | None]:
+    def _add(self, signed: Mapping[str, bytes]) -> dict[str, Row | None]:
         """What was there already by each key, readable; None where the row was added."""
-        signed = {key: self._signed(key, row) for key, row in rows.items()}
         kept: dict[str, Row | None] = {}
         for _ in range(TRIES):
             there = dict(zip(signed, self._writing.ask(partial(_add, signed)), strict=True))
@@ -181,18 +180,19 @@ class SharedCache:
         """Take and give up leases; which of the claims hold theirs now."""
         if self._holder != os.getpid():  # what was held is the parent's
             self._held, self._holder = {}, os.getpid()
+        over = {claim for claim, taking in claims if not taking}
+        given = [claim.key for claim in over if self._held.get(claim.key) is claim]
+        for key in given:  # before anything is asked, which may fail: nobody would give them up again
+            del self._held[key]
+        if given:
+            self._leasing.ask(lambda rows: rows.unlock(given, self._owner))
         wanted: dict[str, _Claim] = {}
         for claim, taking in claims:
-            if taking and claim.key not in self._held:
+            if taking and claim not in over and claim.key not in self._held:
                 wanted.setdefault(claim.key, claim)
         if wanted:
             granted = self._leasing.ask(lambda rows: rows.lock(list(wanted), self._owner))
             self._held |= {claim.key: claim for claim, got in zip(wanted.values(), granted, strict=True) if got}
-        given = [claim.key for claim, taking in claims if not taking and self._held.get(claim.key) is claim]
-        for key in given:
-            del self._held[key]
-        if given:
-            self._leasing.ask(lambda rows: rows.unlock(given, self._owner))
         if self._held and time.monotonic() >= self._keep_at:
             self._leasing.ask(self._keep)
             self._keep_at = time.monotonic() + KEEP_EVERY
@@ -235,19 +235,30 @@ class SharedCache:
     def rows(self) -> Iterator[tuple[str, Row | Unreadable]]:
         return self._upkeep.rows()
 
-    def add(self, rows: Mapping[str, Row]) -> int:
-        return list(self._add(rows).values()).count(None)
+    def add(self, rows: Mapping[str, Row]) -> Added:
+        signed = {key: self._signer.close(key, row) for key, row in rows.items()}
+        too_large = {key: len(row) for key, row in signed.items() if len(row) > LARGEST}
+        fitting = {key: row for key, row in signed.items() if key not in too_large}
+        kept = self._add(fitting) if fitting else {}
+        return Added(rows=list(kept.values()).count(None), too_large=too_large)
 
     def prune(
-        self, older_than: float | None, *, now: float | None = None, unreadable: bool = False, dry_run: bool = False
+        self,
+        older_than: float | None,
+        *,
+        now: float | None = None,
+        unreadable: bool = False,
+        served: str | None = None,
+        dry_run: bool = False,
     ) -> Contents:
         limit = -math.inf if older_than is None else (self.now() if now is None else now) - older_than
         also = tuple(Unreadable) if unreadable else ()
-        contents = self._upkeep.walk(lambda row: written_in(row) < limit, also=also, delete=not dry_run)
-        if not unreadable:
+        contents = self._upkeep.walk(
+            lambda row: written_in(row) < limit or is_served_as(row, served), also=also, delete=not dry_run
+        )
+        if dry_run or not unreadable:
             return contents
-        aside = self._looking.ask(lambda rows: rows.quarantined() if dry_run else rows.clear_quarantine())
-        return replace(contents, aside=aside)
+        return replace(contents, aside=self._looking.ask(lambda rows: rows.clear_quarantine()))
 
     def forget(self, is_unwanted: Callable[[Row], bool]) -> Contents:
         return self._upkeep.walk(is_unwanted, also=[Unreadable.DAMAGED], delete=True)

@@ -30,7 +30,7 @@ class Upkeep:
             picked = walk.pick(self._opened(page))
             if delete and picked:  # and not what somebody has put in the place of one since
                 self._connection.ask(partial(_delete, {key: page[key] for key in picked}))
-        return walk.contents
+        return replace(walk.contents, aside=self._aside())
 
     def reseal(self, *, dry_run: bool) -> Contents:
         """Sign anew what is not signed with the first key, which is what matches; the others are needed no more."""
@@ -45,7 +45,10 @@ class Upkeep:
         if not dry_run:
             self._connection.ask(lambda rows: rows.set_keys(self._signer.checks[:1]))
         found = walk.contents
-        return replace(found, matching=outdated, others=found.matching - outdated)
+        return replace(found, matching=outdated, others=found.matching - outdated, aside=self._aside())
+
+    def _aside(self) -> int:
+        return self._connection.ask(lambda rows: rows.quarantined())
 
     def _opened(self, page: Mapping[str, bytes]) -> dict[str, Row | Unreadable]:
         return {key: opened(self._signer, key, signed) for key, signed in page.items()}

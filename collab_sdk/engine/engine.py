@@ -8,17 +8,18 @@ import json
 import os
 import time
 import traceback
-from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from contextlib import suppress as suppress_errors
+from dataclasses import dataclass, field
 from functools import cache, partial
 from itertools import count
 from typing import Any, Self
 from weakref import WeakKeyDictionary
 
-from collab_sdk.cache.base import Cache, KeptCache, MemoryCache
+from collab_sdk.cache.base import UNREADABLE, Cache, KeptCache, MemoryCache
 from collab_sdk.cache.open import default_cache, open_cache
-from collab_sdk.cache.record import call_identity, call_key, served_identity
+from collab_sdk.cache.record import aside_identity, call_identity, call_key, served_identity, set_aside, taken_back
 from collab_sdk.concurrency import run_sync, sync_twins
 from collab_sdk.engine.endpoints import Endpoint, named, way_to
 from collab_sdk.engine.limits import Limiter, LocalLimiter, Spending
@@ -44,6 +45,7 @@ from collab_sdk.messages import Ending
 from collab_sdk.models.base import CallRole, ChatModel, ChatReply, ChatRequest
 from collab_sdk.models.dialect import PLAIN
 from collab_sdk.models.reasoning import set_apart
+from collab_sdk.models.replicated import named_replicas
 from collab_sdk.models.replies import checked, money
 from collab_sdk.secrets import one_line
 from collab_sdk.spec import Limits
@@ -122,9 +124,19 @@ class Engine:
                 self.ledger.of(request.role).retries += 1
 
     async def dialects(self, models: Mapping[str, ChatModel]) -> dict[str, Any]:
-        """How requests differ from what was asked for, by the keys of `models`, where a server took no other."""
-        known = {name: await self.negotiation(model).dialect() for name, model in models.items()}
-        return {name: dialect.to_dict() for name, dialect in known.items() if dialect != PLAIN}
+        """How requests and replies differ from what was asked for, by the keys of `models`.
+
+        Requests do where a server took no other; replies where replicas answer as another model, `served_as`.
+        """
+        found: dict[str, Any] = {}
+        for name, model in models.items():
+            dialect = await self.negotiation(model).dialect()
+            served = await self._agree_on(model, "") if len(named_replicas(model)) > 1 else ""
+            differs = dialect.to_dict() if dialect != PLAIN else {}
+            differs |= {"served_as": served} if served not in ("", model.name) else {}
+            if differs:
+                found[name] = differs
+        return found
 
     def negotiation(self, model: ChatModel) -> Negotiation:
         """What is known of the model's server in this run."""
@@ -143,7 +155,7 @@ class Engine:
     ) -> ChatReply:
         identity = call_identity(model, request)
         if identity is None:
-            reply = await self._pay(model, request, readable=readable)
+            reply = await self._pay(_Call(model=model, request=request, readable=readable))
             negotiation.took(request)
             return reply
         key = call_key(identity)
@@ -224,109 +236,140 @@ class Engine:
             if (known := await self._recall(key, model, request)) is not None:  # another process paid in the meantime
                 return known
 
-            async def keep(reply: ChatReply) -> ChatReply:
-                if accept is not None:
-                    accept(reply)
-                try:
-                    return await self.cache.aput(key, reply, request=identity)
-                except CacheError as error:
-                    self._unkept = error
-                    raise
+            return await self._pay(
+                _Call(model=model, request=request, identity=identity, shared=shared, accept=accept, readable=readable)
+            )
 
-            return await self._pay(model, request, shared, keep, readable)
-
-    async def _pay(
-        self,
-        model: ChatModel,
-        request: ChatRequest,
-        shared: SharedCall[ChatReply] | None = None,
-        keep: Callable[[ChatReply], Awaitable[ChatReply]] | None = None,
-        readable: Callable[[ChatReply], object] | None = None,
-    ) -> ChatReply:
-        """Make the call and `keep` its reply, or the one that another process has kept before it.
+    async def _pay(self, call: "_Call") -> ChatReply:
+        """Make the call and keep its reply, or return the one that another process has kept before it.
 
         The slot is held while backing off, since another call would meet the same overload, and until the reply is
         kept: a kill never loses more calls than were admitted. Nor does a cache that fails: what queued up behind a
         reply that could not be kept is not asked for. Only what another replica is asked about is held without a slot.
         """
-        replicas, shared, usage = self._replicas(model), shared or SharedCall(), self.ledger.of(request.role)
-        order = self.order_of(request.conversation_id)
-        unkept = self._unkept
-        attempts = 0
-        doubted: dict[Endpoint, Outcome] = {}
-
-        heard: list[tuple[Endpoint, ChatReply]] = []
-
-        async def ask(besides: Collection[Endpoint]) -> None:
-            async with replicas.turn(request, order, besides) as (endpoint, replica):
-                with suppress_errors(SampleError, EndpointError):  # the others are heard all the same
-                    reply = await self._try(endpoint, replica, request, SharedCall())
-                    heard.append((endpoint, _taken(reply, replica.name, request, is_first=True)))
-
+        replicas, order, unkept = self._replicas(call.model), self.order_of(call.request.conversation_id), self._unkept
         while True:
-            async with replicas.turn(request, order, doubted) as (endpoint, replica):
+            async with replicas.turn(call.request, order, call.doubted) as (endpoint, replica):
                 endpoint.check()
                 if self._unkept is not unkept:
                     raise CacheError(str(self._unkept))
-                attempts += 1
+                call.attempts += 1
                 try:
-                    reply = await self._persist(endpoint, replica, request, shared, replicas, doubted)
+                    reply = await self._taken_back(call, replicas, endpoint, replica)
+                    reply = reply or await self._persist(call, replicas, endpoint, replica)
                 except CollabError as error:
-                    passed_on = replicas.handle_failure(endpoint, error, doubted)
-                    if passed_on and (attempts < self._retry.attempts or replicas.down or doubted):
-                        attempts = 0 if replicas.down else attempts  # they are waited for by time alone
-                        usage.retries += 1
-                        continue
-                    if isinstance(error, ParameterRefusedError):
-                        endpoint.answered()  # the call is made again without that parameter
-                        raise
-                    gone = replicas.gone(error)
-                    stop = gone or endpoint.failed(error, request.conversation_id)
-                    left_out = gone is None and stop is not None and replicas.leave_out(endpoint, stop)
-                    if left_out and is_retryable(error):
-                        continue
-                    if not isinstance(error, BudgetError):  # a call that was never made has not failed
-                        usage.failures += 1
-                    if stop is not None and not left_out:
-                        replicas.end(stop)
-                        raise stop from error
-                    raise
-                if await replicas.agree_or_rest(endpoint):
-                    if replicas.judge(endpoint, reply, readable, doubted):
-                        return reply if keep is None else await keep(reply)
-                    usage.retries += 1
+                    self._pass_on(call, replicas, endpoint, error)
                     continue
-            await replicas.settle(ask)
-            for answering, answer in [(endpoint, reply), *heard]:
-                if replicas.judge(answering, answer, readable, doubted):
-                    return answer if keep is None else await keep(answer)
-            heard.clear()
-            usage.retries += 1
+                await replicas.agree(endpoint)
+                if replicas.name.judges(endpoint):
+                    if replicas.judge(endpoint, reply, call.readable, call.doubted):
+                        return await self._keep(call, reply)
+                    self.ledger.of(call.request.role).retries += 1
+                    continue
+                endpoint.rest()  # until it can be judged
+            for answering, answer in await self._hear_all(call, replicas, order, endpoint, reply):
+                if replicas.judge(answering, answer, call.readable, call.doubted):
+                    return await self._keep(call, answer)
+            self.ledger.of(call.request.role).retries += 1
 
-    async def _persist(
-        self,
-        endpoint: Endpoint,
-        model: ChatModel,
-        request: ChatRequest,
-        shared: SharedCall[ChatReply],
-        replicas: Replicas,
-        doubted: Mapping[Endpoint, Outcome],
-    ) -> ChatReply:
+    async def _keep(self, call: "_Call", reply: ChatReply) -> ChatReply:
+        """Keep the reply; the one that is kept, which may be another's."""
+        if call.identity is None:
+            return reply
+        if call.accept is not None:
+            call.accept(reply)
+        try:
+            return await self.cache.aput(call_key(call.identity), reply, request=call.identity)
+        except CacheError as error:
+            self._unkept = error
+            raise
+
+    def _pass_on(self, call: "_Call", replicas: Replicas, endpoint: Endpoint, error: CollabError) -> None:
+        """Have a call made again that `endpoint` failed, or raise what ends the call or the run."""
+        usage = self.ledger.of(call.request.role)
+        passed_on = replicas.is_passed_on(endpoint, error, call.doubted)
+        replicas.take_in(endpoint, error, call.doubted)
+        if passed_on and (call.attempts < self._retry.attempts or replicas.down or call.doubted):
+            call.attempts = 0 if replicas.down else call.attempts  # they are waited for by time alone
+            usage.retries += 1
+            return
+        if isinstance(error, ParameterRefusedError):
+            endpoint.answered()  # the call is made again without that parameter
+            raise error
+        gone = replicas.gone(error)
+        stop = gone or endpoint.failed(error, call.request.conversation_id)
+        left_out = gone is None and stop is not None and replicas.can_do_without(endpoint)
+        if left_out and stop is not None:
+            replicas.leave_out(endpoint, stop)
+            if is_retryable(error):
+                return
+        if not isinstance(error, BudgetError):  # a call that was never made has not failed
+            usage.failures += 1
+        if stop is not None and not left_out:
+            replicas.end(stop)
+            raise stop from error
+        raise error
+
+    async def _hear_all(
+        self, call: "_Call", replicas: Replicas, order: int, endpoint: Endpoint, reply: ChatReply
+    ) -> list[tuple[Endpoint, ChatReply]]:
+        """Have the replicas agree on which model they are; `reply`, and what the others answered where they were asked.
+
+        Where the budget is spent before that, all of these are kept until another run has asked the rest.
+        """
+        heard = [(endpoint, reply)]
+
+        async def ask(besides: Collection[Endpoint]) -> None:
+            async with replicas.turn(call.request, order, besides) as (other, replica):
+                with suppress_errors(SampleError, EndpointError):  # the others are heard all the same
+                    answer = await self._taken_back(call, replicas, other, replica)
+                    if answer is None:
+                        answer = await self._try(other, replica, call.request, SharedCall())
+                        answer = _taken(answer, replica.name, call.request, is_first=True)
+                    heard.append((other, answer))
+
+        try:
+            await replicas.name.settle(ask)
+        except BudgetError:
+            for each, answer in heard if call.identity is not None else ():
+                identity = aside_identity(call.identity or {}, each.name)
+                await self.cache.aput(call_key(identity), set_aside(answer), request=identity)
+            raise
+        return heard
+
+    async def _taken_back(
+        self, call: "_Call", replicas: Replicas, endpoint: Endpoint, model: ChatModel
+    ) -> ChatReply | None:
+        """What `endpoint` answered to this call in a run whose budget was spent before it could be judged."""
+        if call.identity is None or endpoint in call.taken_back or not replicas.may_vote:
+            return None
+        call.taken_back.add(endpoint)  # where it was of no use, the server is asked
+        kept = await self.cache.aget(call_key(aside_identity(call.identity, endpoint.name)))
+        if kept is None:
+            return None
+        try:
+            reply = taken_back(kept)
+        except UNREADABLE:
+            return None
+        self.ledger.of(call.request.role).cache_hits += 1
+        endpoint.served = named(model.name, reply.model) or endpoint.served
+        return reply
+
+    async def _persist(self, call: "_Call", replicas: Replicas, endpoint: Endpoint, model: ChatModel) -> ChatReply:
         """Try until it works, the retry policy gives up, or another replica can take over."""
-        attempt = 1
+        usage, attempt = self.ledger.of(call.request.role), 1
         while True:
-            is_first = attempt == 1 and (not doubted or replicas.another([*doubted, endpoint]))
+            is_first = attempt == 1 and (not call.doubted or replicas.another([*call.doubted, endpoint]))
             try:
-                reply = await self._try(endpoint, model, request, shared)
-                return _taken(reply, model.name, request, is_first=is_first)
+                reply = await self._try(endpoint, model, call.request, call.shared)
+                return _taken(reply, model.name, call.request, is_first=is_first)
             except CollabError as error:
                 pause = self._retry.pause_after(error, attempt)
-                elsewhere = attempt == 1 and replicas.is_for_another(endpoint, error, doubted)
+                elsewhere = attempt == 1 and replicas.is_for_another(endpoint, error, call.doubted)
                 if pause is None or elsewhere or replicas.gone(error):
                     raise
                 if attempt == 1:
                     replicas.take_over(endpoint, error)  # which fails: but who comes later may ask another
-                usage = self.ledger.of(request.role)
                 if isinstance(error, ModelCallError) and error.rate_limited:
                     usage.limited_seconds += endpoint.limited(pause)
             await self._sleep(pause)
@@ -403,6 +446,24 @@ class Engine:
         if (state := self._loops.get(loop)) is None:
             state = self._loops[loop] = LoopState()
         return state
+
+
+@dataclass(kw_only=True, eq=False, slots=True)
+class _Call:
+    """One that is paid for, and how far that is."""
+
+    model: ChatModel
+    request: ChatRequest
+    identity: dict[str, Any] | None = None
+    """None if its reply is not to be kept."""
+    shared: SharedCall[ChatReply] = field(default_factory=SharedCall)
+    accept: Callable[[ChatReply], object] | None = None
+    readable: Callable[[ChatReply], object] | None = None
+    attempts: int = 0
+    doubted: dict[Endpoint, Outcome] = field(default_factory=dict)
+    """What replicas answered that another is asked about."""
+    taken_back: set[Endpoint] = field(default_factory=set)
+    """Whose answers of an earlier run were looked for."""
 
 
 def _taken(reply: ChatReply, name: str, request: ChatRequest, *, is_first: bool) -> ChatReply:

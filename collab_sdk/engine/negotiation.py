@@ -19,8 +19,8 @@ from collab_sdk.secrets import one_line
 MOST_LESSONS = 64
 UNREADABLE_AFTER = 20
 """Samples without one readable answer after which a model is given up."""
-CONVERSATIONS, PATIENCE = 3, 3
-"""From so many conversations these must be, or so many times as many."""
+CONVERSATIONS, OF_FEWER = 3, 3
+"""From so many conversations these must be; of fewer, there must be so many times as many samples."""
 SHOWN = 200
 """Characters of an unreadable answer that are shown."""
 
@@ -149,7 +149,7 @@ class Negotiation:
         self._unreadable[kind] += 1
         conversations = self._unreadable_in.setdefault(kind, set())
         conversations.add(request.conversation_id)
-        enough = UNREADABLE_AFTER if len(conversations) >= CONVERSATIONS else PATIENCE * UNREADABLE_AFTER
+        enough = UNREADABLE_AFTER if len(conversations) >= CONVERSATIONS else OF_FEWER * UNREADABLE_AFTER
         if self._unreadable[kind] >= enough:
             raise EndpointError(
                 f"{self._model.name} as {request.role} has answered {self._unreadable[kind]} times, but never in a "

@@ -3,15 +3,17 @@
 import asyncio
 import hashlib
 import warnings
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
+from shlex import quote
 from typing import NoReturn, Self, TypeGuard
 
 from collab_sdk.engine.admission import Queue
-from collab_sdk.engine.endpoints import FIRST_REST, LONGEST_REST, Endpoint, named
+from collab_sdk.engine.endpoints import DOUBTS, FIRST_REST, LONGEST_REST, Endpoint
 from collab_sdk.engine.limits import Limiter
 from collab_sdk.engine.retry import Sleep
+from collab_sdk.engine.served_name import AgreeOn, ServedName
 from collab_sdk.errors import (
     CollabError,
     EmptyReplyError,
@@ -28,11 +30,9 @@ from collab_sdk.secrets import one_line
 
 SLACK = 1.25
 """How many times its fair share of the calls a replica takes before a conversation goes to another."""
-PATIENCE = 30.0
+DOWN_PATIENCE = 30.0
 """Seconds for which replicas that did answer are waited for when all are down, as a shared cache is."""
 
-AgreeOn = Callable[[str], Awaitable[str]]
-"""Keeps which model replicas are, for all who share a cache; returns what was kept first, '' if nothing was."""
 Outcome = ChatReply | CollabError
 Doubted = Mapping[Endpoint, Outcome]
 """What replicas answered to one call that another is to be asked about."""
@@ -53,15 +53,12 @@ class Replicas:
         self._model_of = model_of
         self._clock = clock
         self._sleep = sleep
-        self._agree_on = agree_on
         self._endpoint_of = {endpoint.admission: endpoint for endpoint in model_of}
         self._several = len(model_of) > 1
         self._down_since: float | None = None
         """Since when none that can be asked has answered."""
         self._news = asyncio.Event()
-        self._agreed = ""
-        """The model that the replicas say they are."""
-        self._settling, self._agreeing = asyncio.Lock(), asyncio.Lock()
+        self.name = ServedName(model_of, agree_on)
         if self._several:
             for endpoint in model_of:
                 endpoint.admission.beside = partial(self._queue_beside, endpoint)
@@ -158,11 +155,11 @@ class Replicas:
 
     # Who fails
 
-    def take_over(self, endpoint: Endpoint, error: CollabError) -> bool:
-        """Let `endpoint` rest, which failed a call; whether that is made again, by others or once one is back."""
-        taken_over = self._is_taken_over(endpoint, error)
+    def take_over(self, endpoint: Endpoint, error: CollabError) -> None:
+        """Let `endpoint` rest, which failed a call."""
         if isinstance(error, EndpointError):
-            self.leave_out(endpoint, error)
+            if self.can_do_without(endpoint):
+                self.leave_out(endpoint, error)
         elif self._several and _is_fault(error):
             if not endpoint.proven and endpoint.rests == 0:
                 warnings.warn(f"{endpoint.name} has not answered yet, other replicas go on: {error}", stacklevel=2)
@@ -173,11 +170,11 @@ class Replicas:
                 endpoint.failing_since = self._clock()
             if error.retryable and not self._awake([endpoint]):
                 self._wait()
-        return taken_over
 
     def _is_taken_over(self, endpoint: Endpoint, error: CollabError) -> bool:
+        """Whether a call that `endpoint` failed is made again, by others or once one is back."""
         if isinstance(error, EndpointError):
-            return self._can_do_without(endpoint)
+            return self.can_do_without(endpoint)
         if not self._several or not _is_fault(error) or not error.retryable:
             return False
         return self._awake([endpoint]) or self._can_wait()
@@ -186,7 +183,7 @@ class Replicas:
         """None can be asked: whether one that answered before is waited for."""
         if not any(endpoint.proven for endpoint in self._model_of if self._is_able(endpoint)):
             return False
-        return self._down_since is None or self._clock() - self._down_since < PATIENCE
+        return self._down_since is None or self._clock() - self._down_since < DOWN_PATIENCE
 
     def _wait(self) -> bool:
         """Wait for whoever is back first, if any is waited for: all that are able are tried soon."""
@@ -212,7 +209,7 @@ class Replicas:
                 continue
             if endpoint.failing_since is None and endpoint.useful and not endpoint.left_out:
                 return True
-            if endpoint.failing_since is not None and self._clock() - endpoint.failing_since < PATIENCE:
+            if endpoint.failing_since is not None and self._clock() - endpoint.failing_since < DOWN_PATIENCE:
                 return True
         return False
 
@@ -221,23 +218,20 @@ class Replicas:
         stops = [endpoint.stopped for endpoint in self._model_of]
         if self._several and all(stops):
             return stops[0]
-        if self._down_since is None or self._clock() - self._down_since < PATIENCE:
+        if self._down_since is None or self._clock() - self._down_since < DOWN_PATIENCE:
             return None
-        problem = f"None of the {len(self._model_of)} replicas has answered for {PATIENCE:.0f} s; the run stops."
+        problem = f"None of the {len(self._model_of)} replicas has answered for {DOWN_PATIENCE:.0f} s; the run stops."
         return EndpointError(f"{problem} {error}")
 
-    def leave_out(self, endpoint: Endpoint, error: EndpointError) -> bool:
-        """Whether the others can do without `endpoint`, which is told; it is tried again after the longest rest."""
-        if not self._can_do_without(endpoint):
-            return False
+    def leave_out(self, endpoint: Endpoint, error: EndpointError) -> None:
+        """Go on without `endpoint`, with one line; it is tried again after the longest rest."""
         if endpoint.stopped is None:
             self._tell(endpoint, type(error).__name__, str(error))
         endpoint.stopped, endpoint.left_out, endpoint.refuses = None, str(error), True
         endpoint.rests_until = self._clock() + LONGEST_REST
         endpoint.rests += 1
-        return True
 
-    def _can_do_without(self, endpoint: Endpoint) -> bool:
+    def can_do_without(self, endpoint: Endpoint) -> bool:
         others = [other for other in self._model_of if other is not endpoint]
         return any(other.stopped is None and not other.left_out for other in others)
 
@@ -262,14 +256,21 @@ class Replicas:
             return bool(doubted) or self.another([endpoint])
         return self._is_taken_over(endpoint, error)
 
-    def handle_failure(self, endpoint: Endpoint, error: CollabError, doubted: dict[Endpoint, Outcome]) -> bool:
-        """Whether a call that `endpoint` failed is made again; `doubted` grows by what may be its fault alone."""
+    def is_passed_on(self, endpoint: Endpoint, error: CollabError, doubted: Doubted) -> bool:
+        """Whether a call that `endpoint` failed is made again; to be asked before that is taken in."""
         if _is_doubtful(error):
-            return self._doubts(endpoint, error, doubted)
-        taken_over = self.take_over(endpoint, error)
+            return self._is_doubted(endpoint, error, doubted)
+        return self._is_taken_over(endpoint, error)
+
+    def take_in(self, endpoint: Endpoint, error: CollabError, doubted: dict[Endpoint, Outcome]) -> None:
+        """That `endpoint` failed a call; `doubted` grows by what may be its fault alone."""
+        if _is_doubtful(error):
+            self._doubt(endpoint, error, doubted)
+            return
+        taken_over = self._is_taken_over(endpoint, error)
+        self.take_over(endpoint, error)
         if taken_over and not self.another(doubted):
             doubted.clear()  # who else was asked is asked anew
-        return taken_over
 
     def judge(
         self,
@@ -287,32 +288,40 @@ class Replicas:
         if self._is_other_model(endpoint, reply):
             return False
         if reply.ended is Ending.EMPTY or not _is_readable(reply, readable):
-            return not self._doubts(endpoint, reply, doubted)
+            is_doubted = self._is_doubted(endpoint, reply, doubted)
+            self._doubt(endpoint, reply, doubted)
+            return not is_doubted
         self._trust(endpoint, doubted)
         return True
 
-    def _doubts(self, endpoint: Endpoint, outcome: Outcome, doubted: dict[Endpoint, Outcome]) -> bool:
+    def _is_doubted(self, endpoint: Endpoint, outcome: Outcome, doubted: Doubted) -> bool:
         """Whether `outcome`, of no use, may be the fault of `endpoint` alone, so that another is asked as well.
 
-        Another is, unless two that are trusted have said the same: then it is about the call. A parameter is
-        given up only if all refuse it. One that rests is waited for.
+        Another is, unless two that are trusted, with this one against them, have said the same: then it is about the
+        call. A parameter is given up only if all refuse it. One that rests is waited for.
         """
+        asked = [*doubted, endpoint]
+        trusted = [other for other in asked if other.doubts + (other is endpoint) < DOUBTS]
+        enough = len(trusted) > 1 and not isinstance(outcome, ParameterRefusedError)
+        return self._several and not enough and self._is_left(asked)
+
+    def _doubt(self, endpoint: Endpoint, outcome: Outcome, doubted: dict[Endpoint, Outcome]) -> None:
+        """Take in an answer of no use."""
         if not self._several:
-            return False
+            return
+        asked, is_doubted = [*doubted, endpoint], self._is_doubted(endpoint, outcome, doubted)
         endpoint.doubts += 1
-        asked, is_refusal = [*doubted, endpoint], isinstance(outcome, ParameterRefusedError)
-        if not (self._is_left(asked) if is_refusal else self.another(asked)):
+        if not is_doubted:
             self._check_is_left(endpoint, outcome, asked)
             for other in doubted:
                 other.absolve()
             self._down_since = None
-            return False
-        if is_refusal or not endpoint.trusted:
+            return
+        if isinstance(outcome, ParameterRefusedError) or not endpoint.trusted:
             endpoint.rest()  # until the other has answered, it might give many more such answers
         if not endpoint.useful and not self._awake(asked):
             self._wait()
         doubted[endpoint] = outcome
-        return True
 
     def _check_is_left(self, endpoint: Endpoint, outcome: Outcome, asked: Collection[Endpoint]) -> None:
         """Raises EndpointError where `endpoint` is odd, and those that answered well have gone: it is not believed."""
@@ -343,75 +352,37 @@ class Replicas:
 
     # Which model they say they are
 
-    async def agree_or_rest(self, endpoint: Endpoint) -> bool:
-        """Whether it is known which model they are, so that an answer of `endpoint` can be judged; else it rests."""
-        if not self._several or not endpoint.served:
-            return True
-        await self._agree(self._asked_for)
-        if not self._agreed:
-            endpoint.rest()  # until it is
-        return bool(self._agreed)
-
     @property
-    def _asked_for(self) -> str:
-        """The model that was asked for, if one of them says that it is that."""
-        return next((model.name for endpoint, model in self._model_of.items() if endpoint.served == model.name), "")
+    def may_vote(self) -> bool:
+        """Whether there are several, and none has said yet that it is the model which was asked for."""
+        return self._several and not self.name.is_as_asked
 
-    async def _agree(self, name: str) -> None:
-        """On what all go by who share the cache: `name`, if they go by nothing yet."""
-        if not self._agreed:
-            async with self._agreeing:
-                self._agreed = self._agreed or await self._agree_on(name)
-
-    async def settle(self, ask: Callable[[Collection[Endpoint]], Awaitable[None]]) -> None:
-        """Hear all that can be asked, and go by the first that says a name, if none is the model asked for.
-
-        `ask` makes a call that none of the endpoints it is given takes.
-        """
-        async with self._settling:
-            heard = {endpoint for endpoint in self._model_of if endpoint.served}
-            while not self._agreed and not self._asked_for and self._awake(heard):
-                unheard = next(endpoint for endpoint in self._model_of if endpoint.awake and endpoint not in heard)
-                await ask([endpoint for endpoint in self._model_of if endpoint is not unheard])
-                heard.add(unheard)
-            if not self._agreed:
-                first = next(endpoint for endpoint in self._model_of if endpoint.served)
-                await self._agree(self._asked_for or first.served)
-                self._tell_who_is_unheard()
-            for endpoint in self._model_of:
-                if endpoint.served == self._agreed:
-                    endpoint.absolve()
-
-    def _tell_who_is_unheard(self) -> None:
-        unheard = [endpoint.name for endpoint in self._model_of if not endpoint.proven]
-        if unheard and self._agreed != self._asked_for:
-            warnings.warn(
-                f"The replicas are taken for {one_line(self._agreed, 100)}, which was not asked for; not heard yet: "
-                f"{', '.join(unheard)}.",
-                stacklevel=2,
-            )
+    async def agree(self, endpoint: Endpoint) -> None:
+        """Agree on which model they are, if `endpoint` says a name and that can be known without hearing the others."""
+        if not self.name.judges(endpoint):
+            await self.name.agree()
 
     def _is_other_model(self, endpoint: Endpoint, reply: ChatReply) -> bool:
         """Whether `endpoint` says that it is another model than the others: it is left out for now.
 
         If it is the one that was asked for, the run ends, as it does where no other is left.
         """
-        asked_for = self._model_of[endpoint].name
-        served = named(asked_for, reply.model) or endpoint.served
-        if served in ("", self._agreed):
+        if not self.name.is_other(endpoint, reply):
             return False
-        problem = f"it answers as {one_line(served, 100)}, not as {one_line(self._agreed, 100)}"
-        if served == asked_for:
+        served, agreed = self.name.said_by(endpoint, reply), one_line(self.name.agreed, 100)
+        problem = f"it answers as {one_line(served, 100)}, not as {agreed}"
+        if served == self._model_of[endpoint].name:
             self._end_with(
-                f"{endpoint.name} is the model that was asked for, and the replies in the cache are those of "
-                f"{one_line(self._agreed, 100)}: give another --cache, or ask for that one by its name."
+                f"{endpoint.name} is the model that was asked for, and the replies in the cache are those of {agreed}: "
+                "give another --cache, or ask for that one by its name."
             )
         self._tell(endpoint, served, problem)
         endpoint.rest()
         if not self._awake([endpoint]) and not self._wait():
             self._end_with(
                 f"No replica is left that is the model which the run began with. {endpoint.name}: {problem}. With "
-                "another --cache it begins anew."
+                "another --cache it begins anew; if it is the same model under a new name, `collab cache prune "
+                f"--served {quote(agreed)}` lets the cache forget the old one, and the run goes on."
             )
         return True
 

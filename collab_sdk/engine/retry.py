@@ -8,7 +8,7 @@ from collab_sdk.errors import CollabError, EmptyReplyError, ModelCallError
 
 Sleep = Callable[[float], Awaitable[None]]
 
-PATIENCE = 2
+RATE_LIMIT_FACTOR = 2
 """A rate-limited call (429) has so many times the attempts of others: the endpoint is there, and only asks to wait."""
 LONGEST = 3
 """The waits between them double up to so many times."""
@@ -30,7 +30,7 @@ class RetryPolicy:
         if not is_retryable(error):
             return None
         is_rate_limit = isinstance(error, ModelCallError) and error.rate_limited
-        limit = PATIENCE * self.attempts if is_rate_limit else self.attempts
+        limit = RATE_LIMIT_FACTOR * self.attempts if is_rate_limit else self.attempts
         sensible = 2 if isinstance(error, EmptyReplyError) else getattr(error, "tries", None)
         if attempt >= min(limit, sensible or limit):
             return None

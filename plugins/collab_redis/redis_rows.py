@@ -8,10 +8,11 @@ from collab_redis import scripts
 from collab_redis.redis_errors import LEAST_RIGHTS, check_eviction, explained, load_redis
 from collab_redis.replicas import WAIT_MS, Replicas
 from collab_sdk.cache import LARGEST
+from collab_sdk.errors import CacheError
 from collab_sdk.secrets import Address
 
 REPLIES, QUARANTINE, LEASE = "collab:replies:v1", "collab:quarantine:v1", "collab:lease:v1:"
-KEYS = "collab:keys:v1"
+KEYS, WAITED = "collab:keys:v1", "collab:waited:v1"
 LEASE_MS = 10_000
 """After which the lease of a killed process is free."""
 PAGE = 500
@@ -21,14 +22,18 @@ LOOK_EVERY = 30.0
 
 
 class RedisRows:
-    """`client` is a redis.Redis of one connection; `syncs`: WAITAOF can tell when a write is on the server's disk."""
+    """`client` is a redis.Redis of one connection, to the server that calls itself `run_id` until it restarts.
+
+    `syncs`: WAITAOF can tell when a write is on the server's disk.
+    """
 
     def __init__(
-        self, client: Any, address: Address, *, syncs: bool, replicas: Replicas, warnings: Sequence[str]
+        self, client: Any, address: Address, *, run_id: str, syncs: bool, replicas: Replicas, warnings: Sequence[str]
     ) -> None:
         self.warnings = warnings
         self._client = client
         self._address = address
+        self._run_id = run_id
         self._syncs = syncs
         self._replicas = replicas
         self._look_at = time.monotonic() + LOOK_EVERY
@@ -54,11 +59,22 @@ class RedisRows:
 
     def add(self, rows: Mapping[str, bytes]) -> list[bytes | None]:
         there: list[bytes | None] = self._run("ADD", [REPLIES], [LARGEST + 1, *_flat(rows)])
+        self._make_durable(has_written=None in there)
+        self._check_eviction()
+        return there
+
+    def _make_durable(self, *, has_written: bool) -> None:
+        """Wait until what is at the server by now is on its disk and at a replica, where it can tell.
+
+        It waits for the last write of this connection. Without one, from Redis 7.2 on, it does not wait at all; but
+        the rows that are there already may have been written a moment ago, or by a try whose waiting failed.
+        """
+        if not has_written:
+            with explained(self._address):
+                self._client.set(WAITED, "")
         if self._syncs:
             self._sync()
         self._reach_replicas()
-        self._check_eviction()
-        return there
 
     def _sync(self) -> None:
         with explained(self._address):
@@ -100,20 +116,27 @@ class RedisRows:
         self._run("UNLOCK", [LEASE + key for key in keys], [owner])
 
     def scan(self, after: str) -> tuple[list[str], str]:
+        run_id, _, begin = after.rpartition(":")
         if not after:
             self._scanned.clear()
-        cursor, found = self._run("SCAN", [REPLIES], [after or "0", PAGE])
+        elif run_id != self._run_id:  # a cursor means something to that one alone, and here it would skip rows
+            raise CacheError(
+                f"The cache at {self._address.shown} was restarted, or another server has taken its place, while its "
+                "rows were gone through: some are left. Run the same again."
+            )
+        cursor, found = self._run("SCAN", [REPLIES], [begin or "0", PAGE])
         keys = [key.decode("utf-8", "replace") for key in found]
         fresh = [key for key in dict.fromkeys(keys) if hash(key) not in self._scanned]
         self._scanned |= {hash(key) for key in fresh}
         if cursor == b"0":
             self._scanned.clear()
             return fresh, ""
-        return fresh, cursor.decode()
+        return fresh, f"{self._run_id}:{cursor.decode()}"
 
     def replace(self, rows: Mapping[str, tuple[bytes, bytes]]) -> None:
         triples = [part for key, (old, new) in rows.items() for part in (key, old, new)]
         self._run("REPLACE", [REPLIES], [LARGEST + 1, *triples])
+        self._make_durable(has_written=False)  # perhaps: whoever asks again finds them replaced
 
     def delete(self, rows: Mapping[str, bytes]) -> None:
         self._run("DELETE", [REPLIES], [LARGEST + 1, *_flat(rows)])

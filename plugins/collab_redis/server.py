@@ -57,6 +57,7 @@ class RedisServer:
         return RedisRows(
             client,
             self._address,
+            run_id=info["run_id"],
             syncs=version >= TELLS_SYNCED and bool(info.get("aof_enabled")),
             replicas=self._replicas,
             warnings=[*self._warnings(info)],

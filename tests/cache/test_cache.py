@@ -120,7 +120,7 @@ def test_a_lock_that_another_process_holds_is_waited_for(impatient):
 
 
 def test_a_lock_that_is_never_let_go_ends_the_run(impatient, monkeypatch):
-    monkeypatch.setattr("collab_sdk.cache.disk.PATIENCE", 0.1)
+    monkeypatch.setattr("collab_sdk.cache.disk.LOCK_PATIENCE", 0.1)
     holder = sqlite3.connect(impatient.directory / "cache.db", isolation_level=None)
     holder.execute("BEGIN IMMEDIATE")
     with pytest.raises(CacheError, match="cannot be written: database is locked"):

@@ -13,7 +13,7 @@ import pytest
 from support.caches import REQUEST, SERVED, Place, get, key_of, place_of, put
 
 from collab_sdk import ChatReply
-from collab_sdk.cache import Contents, forget
+from collab_sdk.cache import Contents, Copied, forget
 from collab_sdk.cache.open import copy_cache
 from collab_sdk.cache.record import Row
 
@@ -290,8 +290,8 @@ def test_a_copy_keeps_what_is_there_and_the_time_of_writing_and_goes_on_where_it
         pytest.skip("the tests have one Redis, and a copy needs two")
     copies = other.open(clock=lambda: 2000.0)
     put(copies, key_of(3), "mine")
-    assert copy_cache(source, copies) == (450, 449, 0)
-    assert copy_cache(source, copies) == (450, 0, 0)
+    assert copy_cache(source, copies) == Copied(read=450, added=449)
+    assert copy_cache(source, copies) == Copied(read=450)
     assert get(copies, key_of(3)) == "mine"
     assert get(copies, key_of(449)) == "text 449"
     assert copies.prune(older_than=500).matching == 449
@@ -310,7 +310,7 @@ def test_a_copy_counts_what_it_could_not_read_and_not_what_is_paid_for_meanwhile
         return add(rows)
 
     target.add = add_late
-    assert copy_cache(source, target) == (1, 1, 1)
+    assert copy_cache(source, target) == Copied(read=1, added=1, unreadable=1)
     target.close()
 
 

@@ -3,17 +3,20 @@
 import asyncio
 import socket
 import threading
+from itertools import count
 
 import pytest
+from collab_redis.redis_rows import RedisRows
 from support.caches import REQUEST, PostgresPlace, RedisPlace, get, key_of, put, shared
-from support.databases import Redis, pooled, replicated, running, wait_until, watched
+from support.databases import HMAC_KEY, Redis, pooled, replicated, running, wait_until, watched
 
 from collab_sdk import ChatReply
-from collab_sdk.cache import SharedCache
+from collab_sdk.cache import Contents, SharedCache
 from collab_sdk.errors import CacheError
 
 pytestmark = pytest.mark.server
 KEY = key_of("k")
+NEW_KEY = "f" * 64
 
 
 def put_many(cache: SharedCache, numbers: range) -> None:
@@ -131,6 +134,68 @@ def test_replicas_that_take_no_writes_are_said_once_and_then_not_waited_for(monk
         assert put(cache, key_of("other"), "3") == "3"
         replica.resume()
         cache.close()
+
+
+def test_what_no_replica_takes_is_not_acknowledged_at_a_second_try(monkeypatch):
+    monkeypatch.setattr("collab_redis.replicas.WAIT_MS", 10)
+    with replicated() as (primary, replica):
+        cache = shared(primary.url, patience=1.0)
+        put(cache, KEY, "1")
+        replica.pause()
+        with pytest.raises(CacheError, match=r"take no writes\. It was tried again|has not answered for"):
+            put(cache, key_of("alone"), "2")
+        replica.resume()
+        assert put(cache, key_of("alone"), "3") == "2"
+        cache.close()
+
+
+@pytest.fixture
+def paged(monkeypatch):
+    """80 rows in a Redis of its own, more than one page."""
+    monkeypatch.setattr("collab_redis.redis_rows.PAGE", 10)
+    with running(Redis) as server:
+        place = RedisPlace(server)
+        put_many(place.open(), range(80))
+        yield place
+        place.close()
+
+
+def restart(server: Redis) -> None:
+    server.kill()
+    server.start()
+
+
+def test_the_old_key_is_needed_until_every_row_is_signed_with_the_new_one_whatever_restarts(paged, monkeypatch):
+    """Redis's cursors mean nothing to another process of it: rows that are skipped would be lost with the old key."""
+    cache, replace, pages = paged.open(secret=f"{NEW_KEY},{HMAC_KEY}"), RedisRows.replace, count()
+
+    def replace_and_restart(rows: RedisRows, signed: dict[str, tuple[bytes, bytes]]) -> None:
+        replace(rows, signed)
+        if next(pages) == 1:
+            restart(paged.server)
+
+    monkeypatch.setattr(RedisRows, "replace", replace_and_restart)
+    with pytest.raises(CacheError, match=r"was restarted, or another server .*: some are left. Run the same again\."):
+        cache.reseal()
+    with pytest.raises(CacheError, match="signed with another key"):
+        paged.open(secret=NEW_KEY)
+    left = cache.reseal().matching
+    assert 0 < left < 80
+    assert paged.open(secret=NEW_KEY).inspect() == Contents(matching=80)
+
+
+def test_what_goes_through_all_rows_goes_on_over_a_lost_connection_and_says_so_where_redis_restarts(paged):
+    cache = paged.open()
+    found = cache.rows()
+    next(found)
+    with paged.server.client() as client:
+        client.client_kill_filter(_type="normal", skipme=True)
+    assert len([*found]) == 79
+    found = cache.rows()
+    next(found)
+    restart(paged.server)
+    with pytest.raises(CacheError, match="Run the same again"):
+        list(found)
 
 
 @pytest.fixture

@@ -119,7 +119,7 @@ def test_stats_tell_apart_what_can_be_read_what_another_key_signed_and_what_is_d
     place.write(key_of("cut"), place.read(key_of("cut"))[:-7])
     place.write(key_of("aside"), b"junk")
     assert get(cache, key_of("aside")) is None
-    assert cache.inspect() == Contents(matching=1, foreign=1, damaged=1)
+    assert cache.inspect() == Contents(matching=1, foreign=1, damaged=1, aside=1)
     told = collab("cache", "stats", "--cache", place.where)
     assert "3 replies" in told.stdout
     assert "Unreadable, and kept: 1 signed with another key, 1 damaged, 1 moved aside earlier." in told.stderr
@@ -128,7 +128,7 @@ def test_stats_tell_apart_what_can_be_read_what_another_key_signed_and_what_is_d
     assert "Copied 1 of 1 reply" in copied.stdout
     assert "2 replies could not be read, and stay where they are" in copied.stderr
     assert "Deleted 1 reply" in collab("cache", "clear", "--yes", "--cache", place.where).stdout
-    assert cache.inspect() == Contents(foreign=1, damaged=1)
+    assert cache.inspect() == Contents(foreign=1, damaged=1, aside=1)
     pruned = collab("cache", "prune", "--unreadable", "--yes", "--cache", place.where)
     assert "Deleted 3 replies" in pruned.stdout
     assert "0 are left" in pruned.stdout

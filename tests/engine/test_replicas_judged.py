@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import warnings
 from contextlib import ExitStack
 from dataclasses import replace
@@ -311,6 +312,49 @@ def test_a_parameter_is_not_given_up_while_one_that_took_it_rests():
 def test_a_budget_that_is_spent_before_all_are_heard_ends_the_run_without_a_vote():
     with server(says("y")) as one, server(says("z")) as two, pytest.raises(BudgetError, match="1 calls"):
         asyncio.run(Engine(limits=Limits(max_calls=1)).call(model_at(one, two), ask(1)))
+
+
+@pytest.mark.filterwarnings("ignore:.*(is left out|taken for)")
+def test_what_was_paid_for_before_a_budget_was_spent_on_the_vote_is_not_paid_for_again(tmp_path):
+    def engine() -> Engine:
+        return Engine(cache=tmp_path, limits=Limits(max_calls=1))
+
+    with server(says("y")) as one, server(says("z")) as two, server(says("z")) as three:
+        model = model_at(one, two, three)
+        for _ in range(2):
+            with pytest.raises(BudgetError), engine() as cut_off:
+                asyncio.run(cut_off.call(model, ask(1)))
+        with engine() as last, engine() as later:
+            reply, again = (asyncio.run(each.call(model, ask(1))) for each in (last, later))
+        assert [each.count for each in (one, two, three)] == [1, 1, 1]
+        assert (last.ledger.total.calls, later.ledger.total.calls) == (1, 0)
+    assert again.content == reply.content == "from another model"
+
+
+@pytest.mark.filterwarnings("ignore:.*(is left out|taken for)")
+def test_a_run_says_which_model_the_replicas_were_taken_for_and_the_cache_can_forget_that(tmp_path):
+    """A provider gives the model a new name, and all that was paid for stays of use."""
+    name = "y-2025"
+
+    def script(number: int, body: dict) -> Fault:
+        return says(name, answer_to(body))(number, body)
+
+    with server(script) as one, server(script) as two:
+        model = model_at(one, two)
+        with Engine(cache=tmp_path) as engine:
+            answers(model, range(3), engine)
+            assert asyncio.run(engine.dialects({"judge": model})) == {"judge": {"served_as": "y-2025"}}
+        name = "y-2026"
+        with (
+            pytest.raises(EndpointError, match="`collab cache prune --served y-2025` lets the cache forget") as error,
+            Engine(cache=tmp_path) as engine,
+        ):
+            answers(model, range(3, 6), engine)
+        command = re.search("`collab (.*)`", str(error.value))[1].split()
+        assert "Deleted 1 reply" in collab(*command, "--yes", "--cache", tmp_path).stdout
+        with Engine(cache=tmp_path, limits=Limits(max_calls=2)) as engine:
+            answers(model, range(4), engine)
+            assert asyncio.run(engine.dialects({"judge": model})) == {"judge": {"served_as": "y-2026"}}
 
 
 @pytest.mark.filterwarnings("ignore:.*not answered yet")

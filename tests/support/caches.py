@@ -3,7 +3,8 @@
 import asyncio
 import hashlib
 import sqlite3
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from collab_sdk import ChatReply
 from collab_sdk.cache.base import Cache, KeptCache
 from collab_sdk.cache.disk import DiskCache, _digest
 from collab_sdk.cache.record import compress
-from collab_sdk.cache.shared import PATIENCE, SharedCache
+from collab_sdk.cache.shared import SERVER_PATIENCE, SharedCache
 from collab_sdk.cache.signing import Signer
 from support.databases import HMAC_KEY, Postgres, Redis
 
@@ -36,7 +37,7 @@ def get(cache: Cache, key: str) -> str | None:
     return None if reply is None else reply.content
 
 
-def shared(url: str, *, patience: float = PATIENCE, secret: str = HMAC_KEY, **options: Any) -> SharedCache:
+def shared(url: str, *, patience: float = SERVER_PATIENCE, secret: str = HMAC_KEY, **options: Any) -> SharedCache:
     return SharedCache(SERVERS[url.partition(":")[0]](url), Signer(*secret.split(",")), patience=patience, **options)
 
 
@@ -94,6 +95,75 @@ class DiskPlace(Place):
 
     def sealed(self, key: str, value: bytes) -> bytes:
         return _digest(value) + compress(value)
+
+
+class MemoryServer:
+    """A server in this process, and its only connection, which any number of openers may share."""
+
+    where = "memory://here"
+    warnings: Sequence[str] = ()
+
+    def __init__(self) -> None:
+        self.rows: dict[str, bytes] = {}
+        self.aside: dict[str, bytes] = {}
+        self.leases: dict[str, str] = {}
+        self.checks: list[str] = []
+
+    def connect(self) -> "MemoryServer":
+        return self
+
+    def time(self) -> float:
+        return time.time()
+
+    def keys(self, mine: Sequence[str]) -> list[str]:
+        if set(self.checks) <= set(mine):
+            self.checks = [*dict.fromkeys([*self.checks, *mine[:1]])]
+        return self.checks
+
+    def read(self, keys: Sequence[str]) -> list[bytes | None]:
+        return [self.rows.get(key) for key in keys]
+
+    def add(self, rows: Mapping[str, bytes]) -> list[bytes | None]:
+        there = self.read(list(rows))
+        self.rows = {**rows, **self.rows}
+        return there
+
+    def lock(self, keys: Sequence[str], owner: str) -> list[bool]:
+        return [self.leases.setdefault(key, owner) == owner for key in keys]
+
+    def keep(self, keys: Sequence[str], owner: str) -> None:
+        self.lock(keys, owner)
+
+    def unlock(self, keys: Sequence[str], owner: str) -> None:
+        for key in keys:
+            if self.leases.get(key) == owner:
+                del self.leases[key]
+
+    def set_keys(self, mine: Sequence[str]) -> None:
+        self.checks = list(mine)
+
+    def quarantine(self, rows: Mapping[str, bytes]) -> None:
+        self.aside |= rows
+        self.delete(rows)
+
+    def quarantined(self) -> int:
+        return len(self.aside)
+
+    def clear_quarantine(self) -> int:
+        aside, self.aside = self.aside, {}
+        return len(aside)
+
+    def scan(self, after: str) -> tuple[list[str], str]:
+        return list(self.rows), ""
+
+    def replace(self, rows: Mapping[str, tuple[bytes, bytes]]) -> None:
+        self.rows |= {key: new for key, (old, new) in rows.items() if self.rows.get(key) == old}
+
+    def delete(self, rows: Mapping[str, bytes]) -> None:
+        self.rows = {key: row for key, row in self.rows.items() if rows.get(key) != row}
+
+    def close(self) -> None:
+        pass
 
 
 SERVED = [pytest.param(kind, marks=pytest.mark.server) for kind in ("redis", "postgres")]
