@@ -84,7 +84,7 @@ class Worst:
         for place, reply in enumerate(worst, 1):
             error = f" ± {reply.stderr:.2f}" if reply.stderr and reply.stderr >= LEAST_ERROR else ""
             most = "" if reply.at_most is None else f" of at most {reply.at_most:g}"
-            print_text(f"{place}. MR {reply.value:.2f}{error}{most}, {per} {reply.place} of")
+            print_text(f"{place}. MR {reply.value:.2f}{error}{most}, {per} {reply.place}")
             print_text(f"   {printable(reply.conversation)}")
             say(f"   {_bounded(reply.text) or '(an empty reply)'}", indent="   ")
             if why := self._why(reply):

@@ -130,7 +130,7 @@ def _goal(case: Case) -> dict[str, Any]:
         for number, requirement in enumerate(case.requirements, start=1)
     ]
     met = sum(bool(verdict["met"]) for verdict in verdicts)
-    return {"reason": f"{met} of {len(verdicts)} delivered", "verdicts": verdicts}
+    return {"reason": f"{met} of {len(verdicts)} delivered.", "verdicts": verdicts}
 
 
 def _interactivity(progress: GoalProgress) -> dict[str, Any]:
@@ -139,8 +139,8 @@ def _interactivity(progress: GoalProgress) -> dict[str, Any]:
     if progress.last and progress.last.asks and not progress.missing:
         score -= 0.05  # a question that nobody needed, though nobody had to answer it either
     reason = (
-        f"{progress.learnt} facts learnt by asking, {progress.idle_questions} idle questions, "
-        f"{progress.corrections} corrections"
+        f"facts learnt by asking: {progress.learnt}, idle questions: {progress.idle_questions}, "
+        f"corrections: {progress.corrections}"
     )
     return {"reason": reason, "score": round(min(max(score, 0.1), 1.0), 2)}
 

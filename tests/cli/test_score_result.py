@@ -44,7 +44,7 @@ def test_the_worst_replies_are_whole_with_their_place_and_the_reason(logs):
     worst = min(scores, key=lambda score: score["mr"])
     first = said[said.index("The worst first:") :].splitlines()[1:3]
     assert first == [
-        f"1. MR {worst['mr']:.2f} of at most 2, turn {worst['turn'] + 1} of",
+        f"1. MR {worst['mr']:.2f} of at most 2, turn {worst['turn'] + 1}",
         f"   {worst['conversation_id']}",
     ]
     for name in ("goal", "interactivity"):
