@@ -66,12 +66,12 @@ def show_estimate(ledger: Ledger, *, by_need: bool = False) -> None:
         counts = (usage.calls, usage.prompt_tokens, usage.completion_tokens)
         table.add_row(name, *(f"{count:,}" for count in counts), money(usage))
     show(table)
-    whole = "all played to the full window, and nothing cached. No call was made."
+    whole = "with everything played to full length and nothing cached. No call was made."
     if by_need:
         note(f"The estimate assumes --samples futures of each response, {whole}")
         note("Most responses need fewer; two whose order is hard to tell may need three times as many.")
     else:
-        note(f"An upper estimate: all futures, {whole}")
+        note(f"An upper estimate, {whole}")
 
 
 def show_export(

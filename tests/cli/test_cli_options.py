@@ -143,7 +143,7 @@ def test_a_limit_stops_after_so_many_conversations(tmp_path):
 
 @pytest.mark.parametrize(
     ("command", "claim"),
-    [("score", "An upper estimate: all futures"), ("export-prefs", "may need three times as many")],
+    [("score", "An upper estimate, with everything"), ("export-prefs", "may need three times as many")],
 )
 def test_a_dry_run_makes_no_call_and_needs_no_cache(logs, tmp_path, monkeypatch, command, claim):
     monkeypatch.syspath_prepend(str(tmp_path))
