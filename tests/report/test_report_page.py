@@ -130,8 +130,8 @@ def test_a_future_says_who_played_it_and_the_overview_has_a_table(browser, input
         assert "Who played the user" in shown
         assert "logs:chats.jsonl, sceptical\t1" in shown
         assert "human\t1\tuser failed 1" in shown
-        assert "1 sample is missing through the simulated user" in shown
-        report.go("conversations")
+        assert "1 sample is missing because of the simulated user" in shown
+        report.go(f"conversation/{rows[0]['conversation_id']}")
         report.page.locator(".opener").first.click()
         futures = report.page.locator(".panel .branches > li")
         assert "Played by logs:chats.jsonl, sceptical" in futures.nth(0).inner_text()
@@ -253,7 +253,7 @@ def test_pairs_are_reviewed_by_keyboard_and_the_decisions_applied(browser, pages
     first, second, third = [turn for turn in turns if turn["pair"]][:3]
     with Opened(browser, pages["pairs"], "review") as report:
         page = report.page
-        page.get_by_label("Order").select_option("file")
+        page.locator(".bar select").select_option("file")
         page.get_by_label("Your name").fill("Ada Lovelace")
         page.get_by_label("Your name").press("k")
         assert report.text(".bar").startswith("0 of "), "a letter in a name decides nothing"

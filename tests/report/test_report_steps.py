@@ -143,7 +143,7 @@ def test_a_decision_is_called_one_and_its_result_is_in_what_followed(opened):
     second = of_score(said("It has shipped."), turn=1, made_with=made_with)
     second["history"] = [*history, called("look_up", '{"order":5}'), came_back("SHIPPED")]
     report = opened(first, second)
-    assert report.page.locator(".opener").all_inner_texts()[1].split("\n")[-1].endswith("Decision 1 · MR 1.00")
+    assert report.page.locator(".opener").all_inner_texts()[1].split("\n")[-1].endswith("Decision 2 · MR 1.00")
     assert "2 decisions" in report.text("#list")
     assert report.page.locator(".talk > .turn").count() == 3
     open_turn(report)
