@@ -269,7 +269,7 @@ def test_what_is_exported_is_the_hidden_chat(history, ids, data):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("history, ids", KINDS)
-@settings(max_examples=100, suppress_health_check=list(HealthCheck))
+@settings(max_examples=50, suppress_health_check=list(HealthCheck))
 @given(st.data())
 def test_what_is_exported_is_the_hidden_chat_of_many_more_apps(history, ids, data):
     check_run(data.draw(runs(history, ids, longest=9, most=4)), data)

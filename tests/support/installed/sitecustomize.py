@@ -24,7 +24,8 @@ class Remaining(PathFinder):
         from importlib.metadata import DistributionFinder
 
         found = PathFinder.find_distributions(context or DistributionFinder.Context())
-        return (one for one in found if one.metadata["Name"].lower().replace("_", "-") not in DISTRIBUTIONS)
+        # By the name of its folder, as importlib.metadata itself tells them apart: metadata takes fifty times as long.
+        return (one for one in found if one._normalized_name.replace("_", "-") not in DISTRIBUTIONS)
 
 
 if MODULES:
