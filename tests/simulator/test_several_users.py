@@ -286,7 +286,7 @@ def test_totals_say_who_played_in_lines_of_80_columns(logs, gone, tmp_path, monk
     for name in ("homes", "chats.jsonl", "offline"):
         assert name in names
     assert "user failed" in names
-    assert "missing through the simulated user" in names
+    assert "missing because of the simulated user" in names
     shown = [line for line in lines[1:] if line.startswith("  ") and "gone home" not in line]
     assert max(map(len, shown)) <= 80
     rows = rows_of(tmp_path / ("out.turns.jsonl" if command == "export-prefs" else "out.jsonl"))
