@@ -44,6 +44,7 @@ class ServedName:
         return self.said_by(endpoint, reply) not in ("", self.agreed)
 
     def said_by(self, endpoint: Endpoint, reply: ChatReply) -> str:
+        """The name that `endpoint` gives in `reply`, or else gave before it; '' if none."""
         return named(self._model_of[endpoint].name, reply.model) or endpoint.served
 
     async def agree(self) -> None:
