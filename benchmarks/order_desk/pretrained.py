@@ -67,7 +67,7 @@ class Part:
     name: str
     at_till: bool = False
     arms: tuple[str, ...] = ARMS
-    lessons: int = 288
+    lessons: int = 720
     passes: int = 1
     batch: int = 8
     rate: float = 2e-4
