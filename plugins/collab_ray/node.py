@@ -6,6 +6,7 @@ import shutil
 import sys
 from collections.abc import Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -19,6 +20,8 @@ from collab_sdk.spec import RunSpec, difference
 
 PACKAGES = ("litellm", "openai", "tiktoken")
 """Those that ask models and count tokens: other versions of them may give other results."""
+SENT = "collab_sent_code"
+"""The folder of the command's code, on machines that it is sent to."""
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -78,17 +81,20 @@ def runtime_env(folder: Path) -> dict[str, Any]:
     """What processes on other machines are given: the code beside the command, and where endpoints are.
 
     Code is what is loaded from below the folder where the command is typed: these files alone are copied to `folder`,
-    from where Ray takes them when it connects, and nothing that lies beside them. Ray keeps both in its session folder,
-    so no key goes with them: a node has its keys in its own environment.
+    from where Ray takes them when it connects, and nothing that lies beside them. They stay together there, since a
+    bot's code is all that is loaded from beside it. Ray keeps both in its session folder, so no key goes with them: a
+    node has its keys in its own environment.
     """
-    code = {_copied(name, file, folder) for name, file in loaded_from(Path.cwd().resolve()).items()}
+    code = loaded_from(Path.cwd().resolve())
+    for name, file in code.items():
+        _copy(name, file, folder / SENT)
     variables = {
         name: value
         for name, value in os.environ.items()
         if value and name.endswith(("_API_BASE", "_BASE_URL")) and not _may_hold_key(value)
     }
     return {
-        **({"py_modules": sorted(map(str, code))} if code else {}),
+        **({"py_modules": [str(folder / SENT)]} if code else {}),
         **({"env_vars": variables} if variables else {}),
     }
 
@@ -117,14 +123,21 @@ def _may_hold_key(url: str) -> bool:
     return bool(parts.username or parts.password or parts.query or parts.fragment or is_secret(url))
 
 
-def _copied(name: str, file: Path, folder: Path) -> Path:
-    """The top of a module's package in `folder`, to which the module's file is copied under its name."""
+def find_sent_code() -> None:
+    """On a machine that was sent the command's code, let it be imported, before anything that is installed there."""
+    sent = find_spec(SENT)
+    for folder in (sent and sent.submodule_search_locations) or ():
+        if folder not in sys.path:
+            sys.path.insert(0, folder)
+
+
+def _copy(name: str, file: Path, folder: Path) -> None:
+    """A module's file, to where `folder` has a module of that name."""
     is_package = file.stem == "__init__"
     target = folder.joinpath(*name.split("."))
     target = target / file.name if is_package else target.with_name(f"{target.name}{file.suffix}")
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(file, target)
-    return folder / target.relative_to(folder).parts[0]
 
 
 def _identity(directory: Path) -> list[str | int] | None:

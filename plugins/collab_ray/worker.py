@@ -14,7 +14,7 @@ from ray.exceptions import ActorUnavailableError
 
 from collab_ray.broker import MAX_INTERVAL, Grant, Report
 from collab_ray.client import RateClient
-from collab_ray.node import claims_of, host_name, own_address, why_unfit
+from collab_ray.node import claims_of, find_sent_code, host_name, own_address, why_unfit
 from collab_ray.outcomes import OutcomeCache
 from collab_sdk import Conversation, Engine
 from collab_sdk.cache import open_cache
@@ -136,6 +136,7 @@ class Worker:
     async def _open(self, setup: WorkerSetup) -> None:
         if os.path.isdir(setup.folder):  # noqa: PTH112, ASYNC240 - once, before anything else is done
             os.chdir(setup.folder)
+        find_sent_code()
         self._job = loads(JOBS[setup.kind], setup.job)
         here = logs_of_users(self._job.spec)
         if others := [name for name, digest in setup.logs_of_users.items() if here.get(name) != digest]:

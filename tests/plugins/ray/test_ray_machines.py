@@ -11,6 +11,7 @@ from support.cli import spawn, write_bot, write_chats
 
 pytest.importorskip("ray", reason="Ray is not installed: pip install 'collab-sdk[ray]'")
 
+from support.databases import HMAC_KEY, Redis, running
 from support.ray_cluster import ENVIRONMENT, Node, head
 
 pytestmark = [pytest.mark.slow, pytest.mark.server]
@@ -25,6 +26,7 @@ QUICK = {
 }
 """How soon a machine that does not answer is given up."""
 CHATS = 12
+VARIABLES = {**QUICK, "COLLAB_CACHE_HMAC_KEY": HMAC_KEY}
 
 
 def ip(*arguments: str) -> None:
@@ -53,7 +55,7 @@ def network():
 
 @pytest.fixture(scope="module")
 def first(network, tmp_path_factory):
-    with head(tmp_path_factory.mktemp("c"), ip=HERE, environment=QUICK) as (_, address):
+    with head(tmp_path_factory.mktemp("c"), ip=HERE, environment=VARIABLES) as (_, address):
         yield address
 
 
@@ -61,7 +63,7 @@ def another_machine(folder, address: str, *before: str) -> Node:
     """`before` are shell commands that are run there first."""
     script = " && ".join((*before, 'exec "$@"'))
     within = ["ip", "netns", "exec", NAME, "unshare", "--uts", "--mount", "sh", "-c", script, "sh"]
-    return Node.joined(folder, address, ip=THERE, within=within)
+    return Node.joined(folder, address, ip=THERE, within=within, environment=VARIABLES)
 
 
 class Run:
@@ -129,5 +131,32 @@ def test_a_machine_whose_network_fails_is_named_and_the_others_do_its_work(first
         ip("link", "set", LINK, "down")
         assert "its machine does not answer" in run.wait_for_line("is lost")
         assert run.finish()[0] == rows
+    finally:
+        second.kill()
+
+
+def test_a_machine_without_the_commands_folder_plays_a_bot_of_two_files_with_a_server_as_cache(first, tmp_path):
+    (tmp_path / "shop_words.py").write_text("def question(n):\n    return f'{n} messages. What size?'\n")
+    (tmp_path / "shop_bot.py").write_text(
+        "import shop_words\n\ndef bot(messages):\n    return shop_words.question(len(list(messages)))\n"
+    )
+    chats = write_chats(tmp_path / "chats.jsonl", CHATS)
+    second = another_machine(tmp_path, first, "hostname second", f"mount -t tmpfs none {tmp_path}")
+    try:
+        with running(Redis, "--bind", HERE, "127.0.0.1", "--protected-mode", "no", "--requirepass", "") as redis:
+            command = ["score", chats, "-a", "py:shop_bot:bot", "--model", "offline", "--samples", "2", "--json"]
+            command += ["--runner", "ray", "--ray-address", first, "--ray-workers", "4"]
+            command += ["--cache", f"redis://{HERE}:{redis.port}/0"]
+            variables = {"RAY_ADDRESS": "", "COLLAB_CACHE_HMAC_KEY": HMAC_KEY}
+            process = spawn(*command, cwd=tmp_path, env=os.environ | ENVIRONMENT | variables)
+            there = 0
+            while process.poll() is None and not there:
+                there = len(second.pids("ray::Worker"))
+                time.sleep(0.02)
+            rows, said = process.communicate(timeout=240)
+        assert process.returncode == 0, said
+        assert there, "the second machine took part"
+        assert "cannot start" not in said
+        assert len(rows.splitlines()) == len(set(rows.splitlines())) >= CHATS
     finally:
         second.kill()
