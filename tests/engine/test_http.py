@@ -198,7 +198,8 @@ def test_a_server_that_hangs_now_and_then_loses_those_samples_and_holds_up_nothi
 @both_ways
 def test_the_wait_that_the_server_names_is_the_one_taken(model, tmp_path):
     waits.clear()
-    with LoopbackServer(faults=either(first(1, rate_limited(7)), every(9, rate_limited(http_date(30))))) as server:
+    dated = every(9, lambda *_: rate_limited(http_date(30)))  # from the moment it is sent
+    with LoopbackServer(faults=either(first(1, rate_limited(7)), dated)) as server:
         export(server, tmp_path / "prefs.jsonl", model=model)
     assert 7.0 <= waits[0] <= 7.5  # and a little more, so that not all come back at once
     assert all(25 < wait <= 30.5 for wait in waits[1:])

@@ -101,5 +101,5 @@ def test_a_kept_reply_holds_its_reasoning_and_those_kept_before_have_none(tmp_pa
     assert again.reasoning == THOUGHT.removeprefix("<think>").rpartition("</think>")[0].strip()
     kept = {"content": "Hi", "finish_reason": "stop", "prompt_tokens": 7, "completion_tokens": 1, "usd": None}
     assert reply_in({"record": {"reply": kept}}).reasoning == ""
-    with pytest.raises(ValueError, match="no text"):
+    with pytest.raises(ValueError, match="not text"):
         reply_in({"record": {"reply": {**kept, "reasoning": ["a list"]}}})
