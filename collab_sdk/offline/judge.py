@@ -169,7 +169,7 @@ def _grounded(transcript: Sequence[Message]) -> dict[str, Any]:
     """Every claim, and whether a call or result bears it out."""
     made = [{"claim": claim, "borne_out": is_borne_out} for claim, is_borne_out in claims(transcript)]
     return {
-        "reason": f"{sum(bool(each['borne_out']) for each in made)} of {len(made)} claims borne out",
+        "reason": f"{sum(bool(each['borne_out']) for each in made)} of {len(made)} claims borne out.",
         "claims": made,
     }
 
