@@ -194,6 +194,7 @@ class BareCandidateRow(TypedDict):
 
     messages: list[MessageRow]
     mr: float | None
+    missing: int | None
 
 
 class BarePairRow(TypedDict):

@@ -9,7 +9,7 @@ import click
 
 from collab_cli.evaluate_run import Evaluation, TaskRun
 from collab_cli.failures import ExitCode, no_result
-from collab_cli.params import Number, option
+from collab_cli.params import Number, each_once, option
 from collab_cli.paths import ReadPath
 from collab_cli.terminal import StatisticsTable, cell, note, print_text, printable
 from collab_cli.units import of
@@ -63,6 +63,7 @@ REQUIREMENTS = [
         "--fail-under",
         type=LeastValue(),
         multiple=True,
+        callback=each_once,
         metavar="METRIC=VALUE",
         group=CI,
         help=f"Exit with code {ExitCode.WORSE:d} if the whole 95 % interval of a metric is below VALUE; repeatable.",

@@ -32,7 +32,6 @@ from collab_cli.summary import show_missing, show_scales, show_users
 from collab_cli.terminal import Problems, require_stdout
 from collab_sdk import MRScore, RunSpec
 from collab_sdk.concurrency import run_sync
-from collab_sdk.errors import UsageError
 from collab_sdk.files import run_path
 from collab_sdk.jobs import ScoreJob
 from collab_sdk.simulator import UserTotals
@@ -70,7 +69,7 @@ def score(logs: tuple[str, ...], json: bool, table: bool, output: Path | None, s
           --json > scores.jsonl
     """
     if table and json:
-        raise UsageError("--table is for people, and --json prints rows in place of a result for them: give one.")
+        raise click.UsageError("Give --table or --json, not both.")
     problems, tally = Problems(), Tally()
     if work.dry_run:
         warn_of_self_preference(spec)

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from math import floor
 from typing import Any
 
 from collab_sdk.report.fields import Row, count, mapping, number
@@ -76,7 +77,7 @@ def share(value: float) -> str:
 
 def share_below(value: float) -> str:
     """Rounded down, as near certainty is no certainty."""
-    return f"{int(100 * value)}\u00a0%"
+    return f"{floor(100 * value + 1e-9)}\u00a0%"
 
 
 def units_name(units: Iterable[str]) -> str:

@@ -86,6 +86,7 @@ def test_too_few_conversations_decide_nothing(folder):
     ("arguments", "said"),
     [
         (["--fail-if", "worse"], "give --baseline FILE"),
+        (["--fail-under", "goal=0.8", "--fail-under", "goal=0.2"], "'goal' is given more than once"),
         (["--fail-under", "gaol=0.5"], "there is goal, interactivity"),
         (["--fail-under", "macro accuracy=0.5"], "'macro accuracy' cannot be measured: no row is marked as ambiguous"),
         (["--fail-under", "goal"], "must read METRIC=VALUE"),

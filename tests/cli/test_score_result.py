@@ -102,8 +102,8 @@ def test_a_model_that_judges_itself_is_warned_of(logs, roles, warns, command):
 
 def test_a_table_is_for_people_and_json_is_not(logs):
     refused = collab("score", logs, *OFFLINE, "--table", "--json")
-    assert refused.exit_code == 1
-    assert refused.stderr.startswith("Error: --table is for people, and --json prints rows")
+    assert refused.exit_code == 2
+    assert "Give --table or --json, not both." in refused.stderr
 
 
 def test_replies_are_ranked_by_their_value_where_a_metric_has_no_highest_one(capsys):

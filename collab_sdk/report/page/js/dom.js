@@ -27,6 +27,6 @@ const byId = (id) => document.getElementById(id);
 
 // Numbers as people read them; a missing one is a dash, never 0.
 const fixed = (value, digits = 2) => (value === null || value === undefined ? "–" : value.toFixed(digits).replace("-", "−"));
-const sureness = ({ confidence }) => (confidence === null || confidence === undefined ? "" : `, ${Math.floor(100 * confidence)} % sure`);
+const sureness = ({ confidence }) => (confidence === null || confidence === undefined ? "" : `, ${Math.floor(100 * confidence + 1e-9)} % sure`);
 const counted = (count, noun) => `${count.toLocaleString("en")} ${noun}${count === 1 ? "" : "s"}`;
 const spoken = (name) => name.replaceAll("_", " ");

@@ -11,7 +11,7 @@ const SORTED_BY = {
   fall: told("fall", (value) => `falls by ${fixed(value)}`),
   apart: told("apart", (value) => `${fixed(value)} apart`),
   lost: told("lost", (value) => `${counted(value, "future")} lost`),
-  unsure: told("unsure", (value) => `${Math.floor(100 * value)} % sure`),
+  unsure: told("unsure", (value) => `${Math.floor(100 * value + 1e-9)} % sure`),
   margin: told("margin", (value) => `margin ${fixed(value)}`),
 };
 

@@ -202,5 +202,9 @@ function saveDecisions() {
   const name = `${facts.name.replace(/\.jsonl$/, "").replace(/[^\p{L}\p{N}._-]/gu, "_")}.decisions.json`;
   h("a", { href: url, download: name }).click();
   setTimeout(() => URL.revokeObjectURL(url), 60_000);
-  byId("said").textContent = `Saved ${name}. Apply it: collab report --apply ${name} ${facts.name} -o reviewed.jsonl`;
+  byId("said").classList.remove("unseen"); // what to type next is for everybody
+  byId("said").textContent = `Saved ${name}. Apply it: collab report --apply ${typed(name)} ${typed(facts.name)} -o reviewed.jsonl`;
 }
+
+// A file's name as a shell takes it.
+const typed = (name) => (/^[\w.-]+$/.test(name) ? name : `'${name.replaceAll("'", "'\\''")}'`);
