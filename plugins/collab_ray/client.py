@@ -94,25 +94,19 @@ class LeasedRateLimit:
 class LeasedBudget:
     """Calls that this client was lent, in place of a Budget of its own.
 
-    None starts, be it a retry, once the client has not heard from the broker for STALE_SECONDS; nor while as many are
-    in flight as it has slots, which others may have got since the call before the retry was let in.
+    None starts, be it a retry, once the client has not heard from the broker for STALE_SECONDS.
     """
 
     def __init__(self, clock: Callable[[], float], *, limited: bool) -> None:
         self._clock = clock
         self._good_until = 0.0
-        self._slots = 0
         self.calls, self.finished, self.priced, self.lent = 0, 0, 0, 0
         self.usd = 0.0
         self.waiting: deque[asyncio.Future[None]] = deque()
         self._limited = limited
 
     async def start(self) -> None:
-        while (
-            self._clock() >= self._good_until
-            or self.calls - self.finished >= self._slots
-            or (self._limited and self.calls >= self.lent)
-        ):
+        while self._clock() >= self._good_until or (self._limited and self.calls >= self.lent):
             turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self.waiting.append(turn)
             await turn
@@ -123,14 +117,10 @@ class LeasedBudget:
         if usd is not None:
             self.usd += usd
             self.priced += 1
-        while self.waiting:
-            if not (turn := self.waiting.popleft()).done():
-                turn.set_result(None)
-                return
 
-    def renew(self, lent: int, slots: int, spent: str | None, *, good_until: float) -> None:
+    def renew(self, lent: int, spent: str | None, *, good_until: float) -> None:
         """Wakes the calls that wait: they may start until then, or fail since the budget is `spent`."""
-        self.lent, self._slots, self._good_until = lent, slots, good_until
+        self.lent, self._good_until = lent, good_until
         waiting, self.waiting = self.waiting, deque()
         for turn in waiting:
             if turn.done():  # cancelled
@@ -201,8 +191,7 @@ class RateClient:
                 if now < lent.good_until:  # else this process was stopped meanwhile, and the times are long past
                     endpoint.rate_limit.assign(now + start for start in granted.starts)
                 endpoint.admission.wake()
-            slots = sum(granted.slots for granted in grant.endpoints.values())
-            self.budget.renew(grant.lent, slots, grant.spent, good_until=sent + STALE_SECONDS)
+            self.budget.renew(grant.lent, grant.spent, good_until=sent + STALE_SECONDS)
             self._interval = grant.interval
 
     def warn(self, text: str) -> None:
