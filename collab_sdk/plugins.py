@@ -52,8 +52,6 @@ EXTRAS = {
 OURS = {"sdk", "cli", "anthropic", "langchain", "litellm", "openai", "order_desk", "postgres", "ray", "redis", "trl"}
 NOT_THE_BOT = {"__main__", *(f"collab_{name}" for name in OURS)}
 """Modules that may lie beside a bot and be loaded or not, without being part of it."""
-TEST = re.compile(r"(.*\.)?(conftest|test_[^.]*|[^.]*_test)|tests?(\..*)?")
-"""Modules that a test runner loads beside a bot, which is the same without them."""
 ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 """Of an object, in its repr: another one in every process."""
 INSTALLED = {"site-packages", "dist-packages", ".venv"}
@@ -219,10 +217,14 @@ def _code_files(module: ModuleType) -> dict[str, Path]:
     top = sys.modules.get(module.__name__.partition(".")[0], module)
     folder = Path(next(iter(top.__path__))).resolve() if hasattr(top, "__path__") else own.parent
     beside = loaded_from(folder)
-    if not TEST.fullmatch(module.__name__):
-        beside = {name: file for name, file in beside.items() if not TEST.fullmatch(name)}
-    files = {module.__name__: own, **beside}
+    files = {**{name: file for name, file in beside.items() if not _is_of_pytest(name)}, module.__name__: own}
     return {name: file for name, file in files.items() if file.is_file()}
+
+
+def _is_of_pytest(name: str) -> bool:
+    """Whether pytest loaded the module as a test or for tests: what lies beside it is the same without it."""
+    loader = getattr(getattr(sys.modules.get(name), "__spec__", None), "loader", None)
+    return type(loader).__name__ == "AssertionRewritingHook"
 
 
 def loaded_from(folder: Path) -> dict[str, Path]:

@@ -104,9 +104,10 @@ def sent_address(cache: str) -> str:
     if URL.match(cache) is None:
         return cache
     parts, secrets = urlsplit(cache), Address(cache).secrets
-    credentials, at, hosts = parts.netloc.rpartition("@")
+    credentials, _, hosts = parts.netloc.rpartition("@")
+    user = credentials.partition(":")[0]
     query = [part for part in parts.query.split("&") if part.partition("=")[2] not in secrets]
-    return urlunsplit(parts._replace(netloc=f"{credentials.partition(':')[0]}{at}{hosts}", query="&".join(query)))
+    return urlunsplit(parts._replace(netloc=f"{user}@{hosts}" if user else hosts, query="&".join(query)))
 
 
 def own_address(cache: str, environ: Mapping[str, str]) -> str:

@@ -72,6 +72,8 @@ class WorkerPool:
         self._secret = secret
         self._cluster = cluster
         self._ready: list[_Process] = []
+        self._found_none_ready = 0
+        """How many times in a row a worker that could not begin found no other at work."""
         self._alone: list[_Process] = []
         """The process for conversations that go alone, if it is ready."""
         self._changed = asyncio.Condition()
@@ -234,7 +236,7 @@ class WorkerPool:
                 continue
             failed += 1
             if failed >= MAX_DEATHS:
-                self._go_on_without(process, problem, ready)
+                self._go_on_without(process, problem)
             await asyncio.sleep(pause)
             pause = min(2 * pause, LONGEST_RESTART_PAUSE)
 
@@ -303,12 +305,14 @@ class WorkerPool:
             raise error
         self._warn_of(process, f"{error} Others go on without it.")
 
-    def _go_on_without(self, process: _Process, problem: CollabError, ready: list[_Process]) -> None:
-        """Raises why a worker cannot begin where the run has not begun either, or has no other that is at work.
+    def _go_on_without(self, process: _Process, problem: CollabError) -> None:
+        """Raises why a worker cannot begin where the run has not begun either, or no other has been at work for long.
 
-        No node is left out for that: the fault may pass, or be that of one process.
+        Between two looks one that is at work may just be replaced. No node is left out: the fault may pass, or be that
+        of one process.
         """
-        if not self._may_begin.is_set() or not self._ready or ready is self._alone:
+        self._found_none_ready = 0 if self._ready else self._found_none_ready + 1
+        if not self._may_begin.is_set() or self._found_none_ready >= MAX_DEATHS:
             raise problem
         self._warn_of(process, f"{problem} Others go on without it, and it is tried again.")
 

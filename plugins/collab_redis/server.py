@@ -57,7 +57,7 @@ class RedisServer:
         return RedisRows(
             client,
             self._address,
-            run_id=info["run_id"],
+            run_id=str(info.get("run_id", "")),
             syncs=version >= TELLS_SYNCED and bool(info.get("aof_enabled")),
             replicas=self._replicas,
             warnings=[*self._warnings(info)],

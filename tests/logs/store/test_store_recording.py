@@ -241,6 +241,6 @@ def test_messages_that_go_in_a_circle_are_reported_and_the_others_are_read(store
     planted.close()
     problems = []
     assert [chat.id for chat in store.conversations(on_error=problems.append)] == ["good"]
-    assert "no tree" in str(problems[0])
+    assert "not a tree" in str(problems[0])
     opening = (user("bad"), assistant("Hello!"))
     store.record([call("late", *opening, user("y"), replies=[assistant("z")], user="ann", ended=9)])  # and does end

@@ -156,11 +156,11 @@ def test_workers_are_sent_the_bots_code_and_addresses_but_no_secret(tmp_path, tm
 @pytest.mark.parametrize(
     ("typed", "sent"),
     [
-        ("redis://:PASSWORD@cache.example:6379/0", "redis://@cache.example:6379/0"),
+        ("redis://:PASSWORD@cache.example:6379/0", "redis://cache.example:6379/0"),
         ("rediss://me:PASSWORD@cache.example/0?ssl_ca_certs=a", "rediss://me@cache.example/0?ssl_ca_certs=a"),
         (
             "redis+sentinel://:PASSWORD@one:1,two:2/s/0?sentinel_password=PASSWORD2&x=1",
-            "redis+sentinel://@one:1,two:2/s/0?x=1",
+            "redis+sentinel://one:1,two:2/s/0?x=1",
         ),
         ("postgresql://me:PASS%40WORD@cache.example/db?password=PASSWORD3", "postgresql://me@cache.example/db"),
         ("redis://cache.example/0", "redis://cache.example/0"),
