@@ -137,7 +137,7 @@ def test_a_file_that_is_no_calibration_is_said_to_be_none(tmp_path, text):
 def test_a_line_that_would_turn_scores_round_is_refused(tmp_path, change):
     path = tmp_path / "calibration.json"
     path.write_text(json.dumps(fit(noisy()).to_dict() | change))
-    with pytest.raises(InputError, match="no calibration"):
+    with pytest.raises(InputError, match="not a calibration"):
         Calibration.read(path)
 
 
