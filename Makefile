@@ -8,9 +8,9 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -q install
 demo: .venv/ready
 	$(BIN)/collab demo
 
-test: style
+test: lint
 	$(BIN)/python -m compileall -q collab_sdk cli plugins tests/support # once, for hundreds of processes
-	$(MAKE) --no-print-directory -j2 types tests # mypy takes one core for two minutes
+	$(MAKE) --no-print-directory tests
 
 tests: .venv/dev-ready
 	OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n 2
