@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import secrets
 import warnings
 from collections.abc import AsyncIterator, Callable
@@ -339,7 +340,7 @@ def _cause(error: Exception) -> str:
 
 def _start_error(error: RayError) -> CollabError:
     """Why a process did not answer when it was opened, in a line."""
-    if "No module named 'collab_" in str(error):
+    if re.search(r"No module named 'collab_(sdk|ray)\b", str(error)):  # not a bot's own `collab_…`
         version = collab_sdk.__version__
         return RunnerError(f"A node of the cluster has no collab-sdk: pip install 'collab-sdk[ray]=={version}' there.")
     if isinstance(error, WORKER_DIED):

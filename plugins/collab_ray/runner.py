@@ -46,6 +46,8 @@ class RayRunner:
         self._engine = engine
         self._cluster = cluster
         self._secret = secrets.token_hex(32)
+        self._quarantined = 0
+        """How many rows that workers could not read are counted in the engine's cache already."""
         self._heard = 0
         """How many warnings of the workers were said."""
         # Neither named nor detached: nobody else can look it up, and it ends when this process does. It is not
@@ -160,7 +162,8 @@ class RayRunner:
         """Lets the engine show what all workers have used and could not read, and says what they warn of."""
         totals = await self._totals()
         self._engine.ledger.roles = {CallRole(role): used for role, used in totals.usage.items()}
-        self._engine.cache.quarantined = totals.quarantined
+        self._engine.cache.quarantined += totals.quarantined - self._quarantined
+        self._quarantined = totals.quarantined
         self._heard += len(totals.warnings)
         for text in totals.warnings:
             warnings.warn(text, stacklevel=2)

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from secrets import token_hex
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlencode, urlsplit, urlunsplit
 
@@ -57,7 +58,7 @@ class RedisServer:
         return RedisRows(
             client,
             self._address,
-            run_id=str(info.get("run_id", "")),
+            run_id=info.get("run_id") or token_hex(),  # of a server that tells none, each connection counts as new
             syncs=version >= TELLS_SYNCED and bool(info.get("aof_enabled")),
             replicas=self._replicas,
             warnings=[*self._warnings(info)],
