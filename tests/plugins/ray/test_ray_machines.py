@@ -133,6 +133,7 @@ def test_a_machine_whose_network_fails_is_named_and_the_others_do_its_work(first
         assert run.finish()[0] == rows
     finally:
         second.kill()
+        ip("link", "set", LINK, "up")
 
 
 def test_a_machine_without_the_commands_folder_plays_a_bot_of_two_files_with_a_server_as_cache(first, tmp_path):
