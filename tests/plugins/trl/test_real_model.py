@@ -109,7 +109,7 @@ def test_a_real_model_in_every_part_scores_or_says_why_not(smollm2, tmp_path):
 
 
 def test_a_real_bot_is_trained_on_its_own_replies_and_compared_with_itself(smollm2, tmp_path):
-    rules = ("--model", "offline", "--assistant-option", "max_tokens=100", "--cache", tmp_path / "cache")
+    rules = ("--model", "offline", "--assistant-option", "max_tokens=32", "--cache", tmp_path / "cache")
     chats, prefs, adapter = write_chats(tmp_path / "chats.jsonl", 3), tmp_path / "prefs.jsonl", tmp_path / "adapter"
     rule = ("--samples", 1, "--window", 1, "--candidates", 2, "--min-margin", 0, "--min-confidence", 0)
     done("export-prefs", chats, "-a", f"hf:{smollm2}", *rules, *rule, "-o", prefs)
