@@ -104,10 +104,10 @@ def in_small(part: Part) -> Part:
         openings=6,
         evaluated=3,
         rounds=(
-            *("--candidates", "3", "--window", "1", "--min-confidence", "0", "--min-margin", "0"),
+            *("--candidates", "3", "--samples", "1", "--window", "1", "--min-confidence", "0", "--min-margin", "0"),
             *("--epochs", "1", "--eval-fraction", "0"),
         ),
-        grpo=("--candidates", "2", "--batch-size", "4", "--max-steps", "1", "--window", "1"),
+        grpo=("--candidates", "2", "--samples", "1", "--batch-size", "4", "--max-steps", "1", "--window", "1"),
     )
 
 
