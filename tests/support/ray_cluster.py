@@ -19,6 +19,7 @@ ENVIRONMENT = {
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "1",  # whatever a run in this process has set, a second node may join
     "RAY_agent_register_timeout_ms": "120000",
     "RAY_worker_niceness": "0",  # or a busy machine starves them
+    "RAY_prestart_worker_first_driver": "0",  # a process for every CPU, none of which has the environment of a run
     "RAY_AUTH_MODE": "disabled",  # its token is in the home, which every test has anew
 }
 
