@@ -19,7 +19,15 @@ from weakref import WeakKeyDictionary
 
 from collab_sdk.cache.base import UNREADABLE, Cache, KeptCache, MemoryCache
 from collab_sdk.cache.open import default_cache, open_cache
-from collab_sdk.cache.record import aside_identity, call_identity, call_key, served_identity, set_aside, taken_back
+from collab_sdk.cache.record import (
+    aside_identity,
+    call_identity,
+    call_key,
+    served_identity,
+    set_aside,
+    some_aside_identity,
+    taken_back,
+)
 from collab_sdk.concurrency import run_sync, sync_twins
 from collab_sdk.engine.endpoints import Endpoint, named, way_to
 from collab_sdk.engine.limits import Limiter, LocalLimiter, Spending
@@ -254,8 +262,8 @@ class Engine:
                 if self._unkept is not unkept:
                     raise CacheError(str(self._unkept))
                 call.attempts += 1
+                reply = await self._taken_back(call, replicas, endpoint, replica)
                 try:
-                    reply = await self._taken_back(call, replicas, endpoint, replica)
                     reply = reply or await self._persist(call, replicas, endpoint, replica)
                 except CollabError as error:
                     self._pass_on(call, replicas, endpoint, error)
@@ -331,17 +339,31 @@ class Engine:
         try:
             await replicas.name.settle(ask)
         except BudgetError:
-            for each, answer in heard if call.identity is not None else ():
-                identity = aside_identity(call.identity or {}, each.name)
-                await self.cache.aput(call_key(identity), set_aside(answer), request=identity)
+            if call.identity is not None:
+                await self._keep_aside(call.model, call.identity, heard)
+                replicas.some_aside = True
             raise
         return heard
+
+    async def _keep_aside(
+        self, model: ChatModel, call: Mapping[str, Any], heard: Collection[tuple[Endpoint, ChatReply]]
+    ) -> None:
+        mark = some_aside_identity(model)  # before them: without it they are not looked for
+        await self.cache.aput(call_key(mark), ChatReply(content=""), request=mark)
+        for endpoint, answer in heard:
+            identity = aside_identity(call, endpoint.name)
+            await self.cache.aput(call_key(identity), set_aside(answer), request=identity)
 
     async def _taken_back(
         self, call: "_Call", replicas: Replicas, endpoint: Endpoint, model: ChatModel
     ) -> ChatReply | None:
         """What `endpoint` answered to this call in a run whose budget was spent before it could be judged."""
         if call.identity is None or endpoint in call.taken_back or not replicas.may_vote:
+            return None
+        if replicas.some_aside is None:
+            mark = await self.cache.aget(call_key(some_aside_identity(call.model)))
+            replicas.some_aside = mark is not None
+        if not replicas.some_aside:
             return None
         call.taken_back.add(endpoint)  # where it was of no use, the server is asked
         kept = await self.cache.aget(call_key(aside_identity(call.identity, endpoint.name)))
