@@ -266,7 +266,7 @@ class Engine:
                 try:
                     reply = reply or await self._persist(call, replicas, endpoint, replica)
                 except CollabError as error:
-                    self._pass_on(call, replicas, endpoint, error)
+                    self._pass_on_or_raise(call, replicas, endpoint, error)
                     continue
                 await replicas.agree(endpoint)
                 if replicas.name.judges(endpoint):
@@ -292,7 +292,7 @@ class Engine:
             self._unkept = error
             raise
 
-    def _pass_on(self, call: "_Call", replicas: Replicas, endpoint: Endpoint, error: CollabError) -> None:
+    def _pass_on_or_raise(self, call: "_Call", replicas: Replicas, endpoint: Endpoint, error: CollabError) -> None:
         """Have a call made again that `endpoint` failed, or raise what ends the call or the run."""
         usage = self.ledger.of(call.request.role)
         passed_on = replicas.is_passed_on(endpoint, error, call.doubted)

@@ -34,7 +34,7 @@ MAX_IN_VAIN = 20
 """Processes that die, beyond two of each worker, without an outcome of any conversation: then the run ends."""
 GROWTH_INTERVAL = 1.0
 """Seconds between two looks at how many CPUs the cluster has."""
-PATIENCE = 10.0
+CPU_PATIENCE = 10.0
 """Seconds after which it is said that workers wait for CPUs."""
 START_TIMEOUT = 60.0
 """Seconds after which the work begins without workers for which there were CPUs: a process may start slowly."""
@@ -191,11 +191,11 @@ class WorkerPool:
     async def _watch_start(self, room: int) -> None:
         """Lets the work begin once the workers are checked for which there was `room`, in CPUs, or at least one is."""
         begin_with = min(self._wanted, max(1, room))
-        if await self._have_started(begin_with, PATIENCE):
+        if await self._have_started(begin_with, CPU_PATIENCE):
             self._may_begin.set()
-            await asyncio.sleep(PATIENCE if len(self._started) < self._wanted else 0)
-        await self._tell_missing(self._wanted - max(len(self._started), room), PATIENCE)
-        if not await self._have_started(begin_with, START_TIMEOUT - PATIENCE):
+            await asyncio.sleep(CPU_PATIENCE if len(self._started) < self._wanted else 0)
+        await self._tell_missing(self._wanted - max(len(self._started), room), CPU_PATIENCE)
+        if not await self._have_started(begin_with, START_TIMEOUT - CPU_PATIENCE):
             await self._tell_missing(self._wanted - len(self._started), START_TIMEOUT)
         await self._have_started(1, None)
         self._may_begin.set()
