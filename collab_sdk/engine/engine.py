@@ -402,7 +402,8 @@ class Engine:
         self, endpoint: Endpoint, model: ChatModel, request: ChatRequest, shared: SharedCall[ChatReply]
     ) -> ChatReply:
         await endpoint.rate_limit.wait()
-        await self.budget.start()
+        await self.budget.start(endpoint.admission)
+        endpoint.admission.in_flight += 1
         usage = self.ledger.of(request.role)
         usage.calls += 1
         started = self._clock()
@@ -433,6 +434,7 @@ class Engine:
                 traceback.print_exception(error)
             raise BotError(f"{model.name} raised {type(error).__name__}: {one_line(str(error))}") from error
         finally:
+            endpoint.admission.in_flight -= 1
             self.budget.finish(usd)
         seconds = self._clock() - started
         endpoint.answered(seconds)
