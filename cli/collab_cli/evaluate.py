@@ -163,9 +163,10 @@ def evaluate(
 
 
 def _next(output: Path | None) -> str:
+    report = f"{this_command()} report"
     if output is None:
-        return "Next: -o result.json keeps every conversation, for collab report, and as --baseline of a later run."
-    return f"Next: {this_command()} report {output} shows every conversation; a later run takes it as --baseline."
+        return f"Next: -o result.json keeps every conversation, for {report}, and as --baseline of a later run."
+    return f"Next: {report} {output} shows every conversation; a later run takes it as --baseline."
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
