@@ -61,7 +61,8 @@ from collab_sdk.stats import BRACKETS, said_of_many
 from collab_sdk.training import users_of_bot
 
 WRITTEN = WrittenPath(files=just, dir_okay=False, path_type=Path)
-PLAYED = declared_options(RunSpec, only=("samples", "calls_per_turn"), samples=1)
+HELPS = {"samples": "How many times to play each row."}
+PLAYED = declared_options(RunSpec, only=("samples", "calls_per_turn"), helps=HELPS, samples=1)
 
 
 @click.command(cls=Command)
