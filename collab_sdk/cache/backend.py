@@ -54,9 +54,10 @@ class SharedRows(Protocol):
         """Give up leases, as far as `owner` still has them."""
 
     def scan(self, after: str) -> tuple[list[str], str]:
-        """Some of the keys, and where to go on; both ends of the way are the empty string. A key comes once.
+        """Some of the keys, and where to go on; both ends of the way are the empty string.
 
-        Raises CacheError where the server cannot go on there, so that no row is skipped.
+        A key comes once, also where it goes on over a new connection to the server. Raises CacheError where the
+        server cannot go on there, so that no row is skipped.
         """
 
     def replace(self, rows: Mapping[str, tuple[bytes, bytes]]) -> None:

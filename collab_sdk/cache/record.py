@@ -57,6 +57,11 @@ def is_served_as(row: Row, name: str | None) -> bool:
     return isinstance(request, dict) and "served_as" in request and reply["content"] == name
 
 
+def some_aside_identity(model: ChatModel) -> dict[str, Any]:
+    """Of that replies are kept by their `aside_identity`, for any calls of this model."""
+    return {"version": KEY_VERSION, "model": dict(model.fingerprint or {}), "some_kept_aside": True}
+
+
 def aside_identity(call: Mapping[str, Any], server: str) -> dict[str, Any]:
     """Of the reply of one `server` to the call of that identity, which is not known yet to be of the right model."""
     return {**call, "kept_aside_from": server}

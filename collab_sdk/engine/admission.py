@@ -39,7 +39,9 @@ class Admission:
         self._bound = bound
         self._clock = clock
         self.busy = 0
-        """Calls that are let through and have not ended."""
+        """Calls that are let through and have not ended, those that wait before a retry among them."""
+        self.in_flight = 0
+        """Those of them that a server is working on."""
         self.beside: Callable[[], Queue] | None = None
         self.queue: Queue = []
         self._staying: Queue = []

@@ -19,7 +19,15 @@ from weakref import WeakKeyDictionary
 
 from collab_sdk.cache.base import UNREADABLE, Cache, KeptCache, MemoryCache
 from collab_sdk.cache.open import default_cache, open_cache
-from collab_sdk.cache.record import aside_identity, call_identity, call_key, served_identity, set_aside, taken_back
+from collab_sdk.cache.record import (
+    aside_identity,
+    call_identity,
+    call_key,
+    served_identity,
+    set_aside,
+    some_aside_identity,
+    taken_back,
+)
 from collab_sdk.concurrency import run_sync, sync_twins
 from collab_sdk.engine.endpoints import Endpoint, named, way_to
 from collab_sdk.engine.limits import Limiter, LocalLimiter, Spending
@@ -254,11 +262,11 @@ class Engine:
                 if self._unkept is not unkept:
                     raise CacheError(str(self._unkept))
                 call.attempts += 1
+                reply = await self._taken_back(call, replicas, endpoint, replica)
                 try:
-                    reply = await self._taken_back(call, replicas, endpoint, replica)
                     reply = reply or await self._persist(call, replicas, endpoint, replica)
                 except CollabError as error:
-                    self._pass_on(call, replicas, endpoint, error)
+                    self._pass_on_or_raise(call, replicas, endpoint, error)
                     continue
                 await replicas.agree(endpoint)
                 if replicas.name.judges(endpoint):
@@ -284,7 +292,7 @@ class Engine:
             self._unkept = error
             raise
 
-    def _pass_on(self, call: "_Call", replicas: Replicas, endpoint: Endpoint, error: CollabError) -> None:
+    def _pass_on_or_raise(self, call: "_Call", replicas: Replicas, endpoint: Endpoint, error: CollabError) -> None:
         """Have a call made again that `endpoint` failed, or raise what ends the call or the run."""
         usage = self.ledger.of(call.request.role)
         passed_on = replicas.is_passed_on(endpoint, error, call.doubted)
@@ -331,17 +339,31 @@ class Engine:
         try:
             await replicas.name.settle(ask)
         except BudgetError:
-            for each, answer in heard if call.identity is not None else ():
-                identity = aside_identity(call.identity or {}, each.name)
-                await self.cache.aput(call_key(identity), set_aside(answer), request=identity)
+            if call.identity is not None:
+                await self._keep_aside(call.model, call.identity, heard)
+                replicas.some_aside = True
             raise
         return heard
+
+    async def _keep_aside(
+        self, model: ChatModel, call: Mapping[str, Any], heard: Collection[tuple[Endpoint, ChatReply]]
+    ) -> None:
+        mark = some_aside_identity(model)  # before them: without it they are not looked for
+        await self.cache.aput(call_key(mark), ChatReply(content=""), request=mark)
+        for endpoint, answer in heard:
+            identity = aside_identity(call, endpoint.name)
+            await self.cache.aput(call_key(identity), set_aside(answer), request=identity)
 
     async def _taken_back(
         self, call: "_Call", replicas: Replicas, endpoint: Endpoint, model: ChatModel
     ) -> ChatReply | None:
         """What `endpoint` answered to this call in a run whose budget was spent before it could be judged."""
         if call.identity is None or endpoint in call.taken_back or not replicas.may_vote:
+            return None
+        if replicas.some_aside is None:
+            mark = await self.cache.aget(call_key(some_aside_identity(call.model)))
+            replicas.some_aside = mark is not None
+        if not replicas.some_aside:
             return None
         call.taken_back.add(endpoint)  # where it was of no use, the server is asked
         kept = await self.cache.aget(call_key(aside_identity(call.identity, endpoint.name)))
@@ -380,7 +402,8 @@ class Engine:
         self, endpoint: Endpoint, model: ChatModel, request: ChatRequest, shared: SharedCall[ChatReply]
     ) -> ChatReply:
         await endpoint.rate_limit.wait()
-        await self.budget.start()
+        await self.budget.start(endpoint.admission)
+        endpoint.admission.in_flight += 1
         usage = self.ledger.of(request.role)
         usage.calls += 1
         started = self._clock()
@@ -411,6 +434,7 @@ class Engine:
                 traceback.print_exception(error)
             raise BotError(f"{model.name} raised {type(error).__name__}: {one_line(str(error))}") from error
         finally:
+            endpoint.admission.in_flight -= 1
             self.budget.finish(usd)
         seconds = self._clock() - started
         endpoint.answered(seconds)

@@ -19,8 +19,8 @@ class RateLimiting(Protocol):
 
 
 class Spending(Protocol):
-    async def start(self) -> None:
-        """Count one call about to be made. Raises BudgetError if it would pass a limit."""
+    async def start(self, admission: Admission) -> None:
+        """Count one call of those that `admission` has let in. Raises BudgetError if it would pass a limit."""
 
     def finish(self, usd: float | None) -> None:
         """Account for a call that ended; `usd` is None where it cost nothing or nobody knows."""
@@ -85,8 +85,8 @@ class Budget:
         self._priced = 0
         self._in_flight = 0
 
-    async def start(self) -> None:
-        """Count one call about to be made. Raises BudgetError if it would pass a limit."""
+    async def start(self, admission: Admission) -> None:
+        """Count one call of those that `admission` has let in. Raises BudgetError if it would pass a limit."""
         if self.max_calls is not None and self.calls >= self.max_calls:
             raise BudgetError(f"The limit of {self.max_calls} calls is reached.")
         if self.max_usd is not None:

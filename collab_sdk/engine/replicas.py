@@ -58,6 +58,8 @@ class Replicas:
         self._down_since: float | None = None
         """Since when none that can be asked has answered."""
         self._news = asyncio.Event()
+        self.some_aside: bool | None = None
+        """Whether earlier runs have kept replies aside; None until the cache was asked."""
         self.name = ServedName(model_of, agree_on)
         if self._several:
             for endpoint in model_of:
@@ -354,7 +356,7 @@ class Replicas:
 
     @property
     def may_vote(self) -> bool:
-        """Whether there are several, and none has said yet that it is the model which was asked for."""
+        """Whether there are several, and they have not agreed that they are the model which was asked for."""
         return self._several and not self.name.is_as_asked
 
     async def agree(self, endpoint: Endpoint) -> None:

@@ -14,7 +14,7 @@ from collab_sdk.logs.store import ConversationStore
 AT_EXIT = 10.0
 """Seconds that the end of a process may wait for a slow disk."""
 
-PATIENCE = 5.0
+LOCK_PATIENCE = 5.0
 """Seconds to wait for other processes that write: in `sync` mode it is the app that waits."""
 
 _all: WeakSet[Writer] = WeakSet()
@@ -32,7 +32,7 @@ def writer_for(store: CallStore | str | os.PathLike[str]) -> Writer:
         else:
             path = Path(os.fspath(store)).absolute()
             known = _by_path.get(path)
-            writer = known or Writer(partial(ConversationStore, path, patience=PATIENCE), path=path)
+            writer = known or Writer(partial(ConversationStore, path, patience=LOCK_PATIENCE), path=path)
             _by_path[path] = writer
         _all.add(writer)
     return writer

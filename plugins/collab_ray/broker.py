@@ -36,6 +36,8 @@ class EndpointReport:
     """One model as a client sees it; the counts are of what happened since its last report."""
 
     busy: int = 0
+    """Calls that hold a slot: in flight, or waiting before a retry."""
+    in_flight: int = 0
     waiting: int = 0
     oldest: int = 0
     """The number of the first opened conversation that waits."""
@@ -199,7 +201,7 @@ class RateBroker:
     def _in_flight(self) -> int:
         self._close_silent(self._clock())
         living = (account for account in self._accounts.values() if not account.is_closed)
-        return sum(endpoint.busy for account in living for endpoint in account.report.endpoints.values())
+        return sum(endpoint.in_flight for account in living for endpoint in account.report.endpoints.values())
 
     def _close_silent(self, now: float) -> None:
         """Closes the accounts of clients that can have nothing in flight any more."""
@@ -275,7 +277,7 @@ class _Lease:
 
     @property
     def taken(self) -> int:
-        return max(self.slots, self.report.busy)
+        return max(self.slots, self.report.in_flight)
 
     @property
     def demand(self) -> int:

@@ -94,21 +94,31 @@ class LeasedRateLimit:
 class LeasedBudget:
     """Calls that this client was lent, in place of a Budget of its own.
 
-    None starts, be it a retry, once the client has not heard from the broker for STALE_SECONDS.
+    A retry waits here for a slot too: since the call was let in, its slot may have been lent to another client.
     """
 
-    def __init__(self, clock: Callable[[], float], *, limited: bool) -> None:
-        self._clock = clock
-        self._good_until = 0.0
+    def __init__(self, *, limited: bool) -> None:
         self.calls, self.finished, self.priced, self.lent = 0, 0, 0, 0
         self.usd = 0.0
-        self.waiting: deque[asyncio.Future[None]] = deque()
         self._limited = limited
+        self._without_slot: list[asyncio.Future[None]] = []
+        self._without_call: list[asyncio.Future[None]] = []
 
-    async def start(self) -> None:
-        while self._clock() >= self._good_until or (self._limited and self.calls >= self.lent):
+    @property
+    def waiting(self) -> int:
+        """Calls that wait to be lent, and for nothing else."""
+        return sum(not turn.done() for turn in self._without_call)
+
+    async def start(self, admission: Admission) -> None:
+        while True:
+            if admission.in_flight >= int(admission.limit):
+                queue = self._without_slot
+            elif self._limited and self.calls >= self.lent:
+                queue = self._without_call
+            else:
+                break
             turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self.waiting.append(turn)
+            queue.append(turn)
             await turn
         self.calls += 1
 
@@ -117,17 +127,25 @@ class LeasedBudget:
         if usd is not None:
             self.usd += usd
             self.priced += 1
+        self._look_again()
 
-    def renew(self, lent: int, spent: str | None, *, good_until: float) -> None:
-        """Wakes the calls that wait: they may start until then, or fail since the budget is `spent`."""
-        self.lent, self._good_until = lent, good_until
-        waiting, self.waiting = self.waiting, deque()
+    def renew(self, lent: int, spent: str | None) -> None:
+        """Wakes the calls that wait: they may start, or fail since the budget is `spent`."""
+        self.lent = lent
+        self._look_again()
+        waiting, self._without_call = self._without_call, []
         for turn in waiting:
             if turn.done():  # cancelled
                 continue
             if spent is not None and self.calls >= lent:
                 turn.set_exception(BudgetError(spent))
             else:
+                turn.set_result(None)
+
+    def _look_again(self) -> None:
+        waiting, self._without_slot = self._without_slot, []
+        for turn in waiting:
+            if not turn.done():
                 turn.set_result(None)
 
 
@@ -151,7 +169,7 @@ class RateClient:
         sleep: Sleep = asyncio.sleep,
         longest: float = 0.0,
     ) -> None:
-        self.budget = LeasedBudget(clock, limited=limited)
+        self.budget = LeasedBudget(limited=limited)
         self.ledger = Ledger()
         self.cache: Cache = MemoryCache()
         """Both of the engine whose limiter this is, to be set once there is one."""
@@ -191,7 +209,7 @@ class RateClient:
                 if now < lent.good_until:  # else this process was stopped meanwhile, and the times are long past
                     endpoint.rate_limit.assign(now + start for start in granted.starts)
                 endpoint.admission.wake()
-            self.budget.renew(grant.lent, grant.spent, good_until=sent + STALE_SECONDS)
+            self.budget.renew(grant.lent, grant.spent)
             self._interval = grant.interval
 
     def warn(self, text: str) -> None:
@@ -212,7 +230,7 @@ class RateClient:
     def _report(self, now: float) -> Report:
         budget = self.budget
         recent, self._calls_before = budget.calls - self._calls_before, budget.calls
-        wanted = sum(not turn.done() for turn in budget.waiting)
+        wanted = budget.waiting
         if wanted:
             wanted += recent  # as many again will be wanted before the next report
         else:
@@ -239,6 +257,7 @@ class RateClient:
         lent, admission, rate_limit = endpoint.concurrency, endpoint.admission, endpoint.rate_limit
         report = EndpointReport(
             busy=admission.busy,
+            in_flight=admission.in_flight,
             waiting=admission.queued,
             oldest=admission.first_queued,
             answered=lent.answered,

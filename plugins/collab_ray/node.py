@@ -1,6 +1,7 @@
 """What every node of a run must have like the command: package, models, code, the key and the place of the cache."""
 
 import hashlib
+import json
 import os
 import shutil
 import sys
@@ -22,6 +23,8 @@ PACKAGES = ("litellm", "openai", "tiktoken")
 """Those that ask models and count tokens: other versions of them may give other results."""
 SENT = "collab_sent_code"
 """The folder of the command's code, on machines that it is sent to."""
+SENT_PATH = "path.json"
+"""Beside that code: the folders of it that modules are imported from, relative, in the order of `sys.path`."""
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -81,13 +84,19 @@ def runtime_env(folder: Path) -> dict[str, Any]:
     """What processes on other machines are given: the code beside the command, and where endpoints are.
 
     Code is what is loaded from below the folder where the command is typed: these files alone are copied to `folder`,
-    from where Ray takes them when it connects, and nothing that lies beside them. They stay together there, since a
-    bot's code is all that is loaded from beside it. Ray keeps both in its session folder, so no key goes with them: a
-    node has its keys in its own environment.
+    from where Ray takes them when it connects, and nothing that lies beside them. Each lies there as it does here,
+    since a bot's code is all that is loaded from its folder. Ray keeps both in its session folder, so no key goes with
+    them: a node has its keys in its own environment.
     """
-    code = loaded_from(Path.cwd().resolve())
+    here, sent = Path.cwd().resolve(), folder / SENT
+    code = loaded_from(here)
+    roots = {name: _import_root(name, here) for name in code}
     for name, file in code.items():
-        _copy(name, file, folder / SENT)
+        _copy(name, file, sent / roots[name].relative_to(here))
+    if code:
+        on_path = [Path(entry).resolve() for entry in sys.path]
+        used = [root for root in dict.fromkeys([*on_path, *roots.values()]) if root in roots.values()]
+        (sent / SENT_PATH).write_text(json.dumps([root.relative_to(here).as_posix() for root in used]))
     variables = {
         name: value
         for name, value in os.environ.items()
@@ -127,9 +136,19 @@ def _may_hold_key(url: str) -> bool:
 def find_sent_code() -> None:
     """On a machine that was sent the command's code, let it be imported, before anything that is installed there."""
     sent = find_spec(SENT)
-    for folder in (sent and sent.submodule_search_locations) or ():
-        if folder not in sys.path:
-            sys.path.insert(0, folder)
+    for folder in map(Path, (sent and sent.submodule_search_locations) or ()):
+        roots = [str(folder / root) for root in json.loads((folder / SENT_PATH).read_text())]
+        sys.path[:0] = [root for root in roots if root not in sys.path]
+
+
+def _import_root(name: str, here: Path) -> Path:
+    """The folder that a loaded module was found in by its name, or `here` if that folder is not below it."""
+    file, parts = Path(sys.modules[name].__dict__["__file__"]), tuple(name.split("."))
+    module = file.parent if file.stem == "__init__" else file.with_name(file.name.partition(".")[0])
+    if module.parts[-len(parts) :] != parts:  # some importer of its own has named it
+        return here
+    root = module.parents[len(parts) - 1].resolve()
+    return root if root.is_relative_to(here) else here
 
 
 def _copy(name: str, file: Path, folder: Path) -> None:

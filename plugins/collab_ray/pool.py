@@ -34,7 +34,7 @@ MAX_IN_VAIN = 20
 """Processes that die, beyond two of each worker, without an outcome of any conversation: then the run ends."""
 GROWTH_INTERVAL = 1.0
 """Seconds between two looks at how many CPUs the cluster has."""
-PATIENCE = 10.0
+CPU_PATIENCE = 10.0
 """Seconds after which it is said that workers wait for CPUs."""
 START_TIMEOUT = 60.0
 """Seconds after which the work begins without workers for which there were CPUs: a process may start slowly."""
@@ -86,8 +86,8 @@ class WorkerPool:
         self._wanted, self._in_vain = 0, 0
         self._unfit: set[str] = set()
         """Nodes that are left out."""
-        self._named: set[str] = set()
-        """Nodes of which something was said."""
+        self._told: set[tuple[str, str]] = set()
+        """Nodes, and the kinds of faults that were said of them."""
         self._told_waiting: set[str] = set()
         """The kinds of processes of which it was said that none is ready."""
         # Replaced by `_keep_running`, not restarted by Ray: a call that died is then an error here, and is counted.
@@ -191,11 +191,11 @@ class WorkerPool:
     async def _watch_start(self, room: int) -> None:
         """Lets the work begin once the workers are checked for which there was `room`, in CPUs, or at least one is."""
         begin_with = min(self._wanted, max(1, room))
-        if await self._have_started(begin_with, PATIENCE):
+        if await self._have_started(begin_with, CPU_PATIENCE):
             self._may_begin.set()
-            await asyncio.sleep(PATIENCE if len(self._started) < self._wanted else 0)
-        await self._tell_missing(self._wanted - max(len(self._started), room), PATIENCE)
-        if not await self._have_started(begin_with, START_TIMEOUT - PATIENCE):
+            await asyncio.sleep(CPU_PATIENCE if len(self._started) < self._wanted else 0)
+        await self._tell_missing(self._wanted - max(len(self._started), room), CPU_PATIENCE)
+        if not await self._have_started(begin_with, START_TIMEOUT - CPU_PATIENCE):
             await self._tell_missing(self._wanted - len(self._started), START_TIMEOUT)
         await self._have_started(1, None)
         self._may_begin.set()
@@ -247,7 +247,9 @@ class WorkerPool:
             opened = await process.actor.open.remote()
         except RayError as error:  # no code there, no memory, a disk that is full
             process.is_lost = isinstance(error, ActorUnavailableError)
-            return _start_error(error)
+            problem = _start_error(error)
+            problem.__cause__ = error
+            return problem
         process.node, process.host = opened["node"], opened["host"]
         if opened["error"] is not None:
             problem = error_of(opened["error"])
@@ -286,6 +288,7 @@ class WorkerPool:
         if process.is_lost:
             self._warn_of(
                 process,
+                "lost",
                 f"The worker on {process.host or 'a node'} is lost: its machine does not answer. Its conversations "
                 "begin again elsewhere; calls that it had in flight may be paid twice.",
             )
@@ -304,7 +307,7 @@ class WorkerPool:
         others = [node for node in alive if node["Resources"].get("CPU") and node["NodeID"] not in self._unfit]
         if not self._may_begin.is_set() or not others:
             raise error
-        self._warn_of(process, f"{error} Others go on without it.")
+        self._warn_of(process, "unfit", f"{error} Others go on without it.")
 
     def _go_on_without(self, process: _Process, problem: CollabError) -> None:
         """Raises why a worker cannot begin where the run has not begun either, or no other has been at work for long.
@@ -315,12 +318,13 @@ class WorkerPool:
         self._found_none_ready = 0 if self._ready else self._found_none_ready + 1
         if not self._may_begin.is_set() or self._found_none_ready >= MAX_DEATHS:
             raise problem
-        self._warn_of(process, f"{problem} Others go on without it, and it is tried again.")
+        kind = type(problem.__cause__ or problem).__name__
+        self._warn_of(process, kind, f"{problem} Others go on without it, and it is tried again.")
 
-    def _warn_of(self, process: _Process, text: str) -> None:
-        """Once for each node; once for all processes of which nobody knows where they were."""
-        if process.node not in self._named:
-            self._named.add(process.node)
+    def _warn_of(self, process: _Process, kind: str, text: str) -> None:
+        """Once for each node and kind of fault; nodes that nobody knows, since nothing was heard, count as one."""
+        if (process.node, kind) not in self._told:
+            self._told.add((process.node, kind))
             warnings.warn(text, stacklevel=2)
 
 

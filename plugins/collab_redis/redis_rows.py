@@ -24,11 +24,20 @@ LOOK_EVERY = 30.0
 class RedisRows:
     """`client` is a redis.Redis of one connection, to the server that calls itself `run_id` until it restarts.
 
-    `syncs`: WAITAOF can tell when a write is on the server's disk.
+    `scanned` has hashes of the keys that a scan has come by, over all connections: Redis gives some twice while its
+    hash shrinks. `syncs`: WAITAOF can tell when a write is on the server's disk.
     """
 
     def __init__(
-        self, client: Any, address: Address, *, run_id: str, syncs: bool, replicas: Replicas, warnings: Sequence[str]
+        self,
+        client: Any,
+        address: Address,
+        *,
+        run_id: str,
+        scanned: set[int],
+        syncs: bool,
+        replicas: Replicas,
+        warnings: Sequence[str],
     ) -> None:
         self.warnings = warnings
         self._client = client
@@ -37,8 +46,7 @@ class RedisRows:
         self._syncs = syncs
         self._replicas = replicas
         self._look_at = time.monotonic() + LOOK_EVERY
-        self._scanned: set[int] = set()
-        """Hashes of the keys that a scan has come by: Redis gives some twice while its hash shrinks."""
+        self._scanned = scanned
         self._scripts = {name: client.register_script(text) for name, text in vars(scripts).items() if name.isupper()}
 
     def time(self) -> float:
@@ -127,7 +135,7 @@ class RedisRows:
         cursor, found = self._run("SCAN", [REPLIES], [begin or "0", PAGE])
         keys = [key.decode("utf-8", "replace") for key in found]
         fresh = [key for key in dict.fromkeys(keys) if hash(key) not in self._scanned]
-        self._scanned |= {hash(key) for key in fresh}
+        self._scanned.update(map(hash, fresh))
         if cursor == b"0":
             self._scanned.clear()
             return fresh, ""

@@ -43,6 +43,7 @@ class RedisServer:
         ):  # which redis-py takes for 0, or for some other
             raise UsageError(f"The database in {self.where} is not a number: write it like {self._example}.")
         self._replicas = Replicas(self.where)
+        self._scanned: set[int] = set()
 
     def connect(self) -> RedisRows:
         with explained(self._address):
@@ -59,6 +60,7 @@ class RedisServer:
             client,
             self._address,
             run_id=info.get("run_id") or token_hex(),  # of a server that tells none, each connection counts as new
+            scanned=self._scanned,
             syncs=version >= TELLS_SYNCED and bool(info.get("aof_enabled")),
             replicas=self._replicas,
             warnings=[*self._warnings(info)],

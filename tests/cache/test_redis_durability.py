@@ -32,7 +32,7 @@ class Server:
         seen = Replicas("redis://here")
         seen.counted(replicas)
         address = Address("redis://here")
-        return RedisRows(Client(self), address, run_id="run", syncs=syncs, replicas=seen, warnings=())
+        return RedisRows(Client(self), address, run_id="run", scanned=set(), syncs=syncs, replicas=seen, warnings=())
 
 
 class Client:

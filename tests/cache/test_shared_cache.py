@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from collab_postgres.server import PostgresServer
 from collab_redis.redis_errors import LEAST_RIGHTS
+from collab_redis.redis_rows import RedisRows
 from collab_redis.server import RedisServer
 from support.caches import REQUEST, SERVED, PostgresPlace, RedisPlace, get, key_of, place_of, put, shared
 from support.cli import collab, spawn, write_bot, write_chats
@@ -136,13 +137,18 @@ def test_a_lease_in_postgres_ends_with_its_connection(request, tmp_path):
 
 
 @pytest.mark.server
-def test_a_key_that_redis_scans_twice_comes_once(redis_server, monkeypatch):
+@pytest.mark.parametrize("is_lost", [False, True], ids=["one connection", "a lost connection"])
+def test_a_key_that_redis_scans_twice_comes_once(is_lost, redis_server, monkeypatch):
     """It may while a hash shrinks."""
-    rows = RedisServer(redis_server.url).connect()
     pages = [(b"7", [b"a", b"b"]), (b"0", [b"b", b"c"])]
-    monkeypatch.setattr(rows, "_run", lambda script, keys, arguments: pages[arguments[0] != "0"])
+    monkeypatch.setattr(RedisRows, "_run", lambda self, script, keys, arguments: pages[arguments[0] != "0"])
+    server = RedisServer(redis_server.url)
+    rows = server.connect()
     for _ in range(2):
         first, after = rows.scan("")
+        if is_lost:
+            rows.close()
+            rows = server.connect()
         assert [first, rows.scan(after)] == [["a", "b"], (["c"], "")]
     rows.close()
 

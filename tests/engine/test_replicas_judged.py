@@ -6,6 +6,8 @@ import re
 import warnings
 from contextlib import ExitStack
 from dataclasses import replace
+from itertools import pairwise
+from math import inf
 
 import pytest
 from hypothesis import given, settings
@@ -16,7 +18,8 @@ from support.openai_replies import chat_completion
 from support.server import LoopbackServer
 
 from collab_sdk import ChatReply, ChatRequest, Engine, Message, as_chat_model
-from collab_sdk.errors import BudgetError, EmptyReplyError, EndpointError, SampleError
+from collab_sdk.cache import MemoryCache
+from collab_sdk.errors import BudgetError, CacheError, EmptyReplyError, EndpointError, SampleError
 from collab_sdk.models.base import CallRole
 from collab_sdk.spec import Limits
 
@@ -329,6 +332,47 @@ def test_what_was_paid_for_before_a_budget_was_spent_on_the_vote_is_not_paid_for
         assert [each.count for each in (one, two, three)] == [1, 1, 1]
         assert (last.ledger.total.calls, later.ledger.total.calls) == (1, 0)
     assert again.content == reply.content == "from another model"
+
+
+class LookedInto(MemoryCache):
+    """A cache that counts how often it is asked, and is away from the time of number `breaks` on."""
+
+    def __init__(self, breaks: float = inf) -> None:
+        super().__init__()
+        self.looks, self.breaks = 0, breaks
+
+    async def aget(self, key: str) -> ChatReply | None:
+        self.looks += 1
+        if self.looks >= self.breaks:
+            raise CacheError("The cache does not answer.")
+        return await super().aget(key)
+
+
+@pytest.mark.parametrize("name", ["", "y"], ids=["says no name", "says another name"])
+def test_calls_of_several_replicas_are_looked_for_in_the_cache_no_more_often_than_those_of_one(name):
+    async def looks_at_later_calls(model) -> list[int]:
+        cache = LookedInto()
+        engine, looks = Engine(cache=cache), []
+        for number in range(4):
+            await aanswers(model, [number], engine)
+            looks.append(cache.looks)
+        return [after - before for before, after in pairwise(looks)]
+
+    def script(number: int, body: dict) -> Fault:
+        return says(name, answer_to(body))(number, body)
+
+    with server(script) as one, server(script) as two:
+        several, single = (asyncio.run(looks_at_later_calls(model)) for model in (model_at(one, two), model_at(one)))
+    assert several == single
+
+
+@pytest.mark.parametrize("breaks", range(1, 6))
+def test_a_cache_that_is_away_before_a_call_is_made_is_no_failure_of_that_call(breaks):
+    with server() as one, server() as two:
+        engine = Engine(cache=LookedInto(breaks))
+        with pytest.raises(CacheError):
+            answers(model_at(one, two), [1], engine)
+        assert (one.count + two.count, engine.ledger.total.failures) == (0, 0)
 
 
 @pytest.mark.filterwarnings("ignore:.*(is left out|taken for)")

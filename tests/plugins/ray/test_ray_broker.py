@@ -138,7 +138,8 @@ def test_whatever_clients_ask_for_no_more_is_lent_than_there_is(steps):
     lent = dict.fromkeys(range(4), 0)
     for client, in_flight, waiting in steps:
         in_flight = min(in_flight, lent[client])
-        lent[client] = max(in_flight, slots(broker, str(client), busy=in_flight, waiting=waiting, oldest=client))
+        said = {"busy": in_flight, "in_flight": in_flight, "waiting": waiting, "oldest": client}
+        lent[client] = max(in_flight, slots(broker, str(client), **said))
         assert sum(lent.values()) <= 10
 
 
@@ -175,11 +176,11 @@ def test_calls_are_in_flight_until_they_end_or_cannot_be_any_more():
     clock = Clock()
     broker = warmed(10, clock)
     for client, calls in (("alive", 2), ("silent", 3), ("dead", 4)):
-        broker.report(client, busy(busy=calls))
+        broker.report(client, busy(busy=calls + 1, in_flight=calls))  # and one waits before a retry
     broker.died("dead")
     assert broker.totals().in_flight == 5
     clock.now += broker.lease_seconds
-    broker.report("alive", busy(busy=1))
+    broker.report("alive", busy(busy=1, in_flight=1))
     assert broker.totals().in_flight == 4
     clock.now += 1
     assert broker.totals().in_flight == 1

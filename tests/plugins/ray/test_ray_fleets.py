@@ -1,6 +1,6 @@
 """Whatever becomes of the workers of a run: what they did is counted once, and nothing is lent twice."""
 
-from dataclasses import dataclass, field
+import asyncio
 
 import pytest
 from hypothesis import settings
@@ -9,51 +9,107 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invar
 
 pytest.importorskip("collab_ray")
 
-from collab_ray.broker import STALE_SECONDS, EndpointReport, RateBroker, Report
+from collab_ray.broker import MAX_INTERVAL, EndpointReport, Grant, RateBroker, Report
+from collab_ray.client import RateClient
 
 from collab_sdk.engine import Usage
+from collab_sdk.errors import BudgetError
+from collab_sdk.models import CallRole
 from collab_sdk.spec import Limits
+from collab_sdk.values import dumps, loads
 
-CONCURRENCY, MAX_CALLS, TIMEOUT = 8, 60, 30.0
+CONCURRENCY, MAX_CALLS, MAX_USD, TIMEOUT = 8, 60, 8.0, 30.0
+PRICE = 0.25
+"""Of a call that is answered; one that fails costs nothing."""
+ATTEMPTS = 3
+ANSWERED, FAILED, REFUSED = "answered", "failed", "refused"
+"""What becomes of a call; the last for the rate, so the endpoint is asked less."""
+ROUNDS = 400
+"""Of a report and an answer each: more than the calls that any example begins."""
 MOST = 5
 """Workers in all."""
 
 
-@dataclass
 class Worker:
-    """A process that does what RateClient does: it starts a call where it was lent one, on a grant that is fresh."""
+    """A process with a RateClient: its calls go as the engine's do, and end when they are told to."""
 
-    name: str
-    in_flight: list[float] = field(default_factory=list)
-    """When each call began."""
-    calls: int = 0
-    finished: int = 0
-    answered: int = 0
-    """Since the last report."""
-    usd: float = 0.0
-    lent: int = 0
-    slots: int = 0
-    granted: float = float("-inf")
-    told: tuple[int, float] = (0, 0.0)
-    """Calls and money that the broker has heard of."""
-    promised: int = 0
-    """Calls that the broker has lent it, whether or not it was told."""
+    def __init__(self, name: str, loop: asyncio.AbstractEventLoop, clock) -> None:
+        self.name = name
+        self.client = RateClient(self._send, rate_limited=False, limited=True, clock=clock)
+        self.in_flight: list[tuple[float, asyncio.Future[str]]] = []
+        """When each call began, and what will become of it."""
+        self.sent: Report | None = None
+        """The report whose answer it waits for."""
+        self.told = Report()
+        """The last that has arrived."""
+        self.promised = 0
+        """Calls that the broker has lent it, whether or not it was told."""
+        self.heard_at = clock()
+        """When a report of its arrived last."""
+        self._loop, self._clock = loop, clock
+        self._answer: asyncio.Future[Grant] = loop.create_future()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._admission = self.client.admission("model")
 
-    def report(self, wanted: int) -> Report:
-        endpoint = EndpointReport(busy=len(self.in_flight), waiting=wanted, answered=self.answered, seconds=0.1)
-        usage = {"judge": Usage(calls=self.calls, usd=self.usd)}
-        if not wanted:
-            self.lent = self.calls
-        return Report(
-            endpoints={"model": endpoint},
-            calls=self.calls,
-            lent=self.lent,
-            wanted=wanted,
-            finished=self.finished,
-            usd=self.usd,
-            priced=self.finished,
-            usage=usage,
-        )
+    @property
+    def usage(self) -> Usage:
+        return self.client.ledger.of(CallRole.JUDGE)
+
+    def start(self, coroutine) -> None:
+        task = self._loop.create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def answer(self, grant: Grant) -> None:
+        self.sent = None
+        self._answer.set_result(grant)
+
+    def end(self, outcome: str) -> None:
+        """The call that began first."""
+        self.in_flight.pop(0)[1].set_result(outcome)
+
+    @property
+    def has_calls(self) -> bool:
+        """Whether some have not ended, be it that they never began."""
+        return bool(self._tasks)
+
+    def stop(self) -> None:
+        self.in_flight.clear()
+        for task in self._tasks:
+            task.cancel()
+
+    async def _send(self, report: Report) -> Grant:
+        self.sent, self._answer = loads(Report, dumps(report)), self._loop.create_future()
+        return await self._answer
+
+    async def call(self) -> None:
+        """As Engine does it: a slot is held over all attempts."""
+        budget = self.client.budget
+        admission = await self._admission.enter(0)
+        try:
+            for _ in range(ATTEMPTS):
+                await budget.start(admission)
+                admission.in_flight += 1
+                self.usage.calls += 1
+                began, ended = self._clock(), self._loop.create_future()
+                self.in_flight.append((began, ended))
+                usd = None
+                try:
+                    outcome = await ended
+                    usd = PRICE if outcome == ANSWERED else None
+                finally:
+                    admission.in_flight -= 1
+                    budget.finish(usd)
+                if usd is not None:
+                    admission.succeeded(0.1)
+                    self.usage.usd += usd
+                    return
+                if outcome == REFUSED:
+                    admission.refused(began)
+        except BudgetError:
+            return
+        finally:
+            admission.leave()
 
 
 class Fleets(RuleBasedStateMachine):
@@ -64,13 +120,17 @@ class Fleets(RuleBasedStateMachine):
     @initialize(target=workers, number=st.integers(1, 3))
     def begin(self, number):
         self.now = 0.0
-        self.broker = RateBroker(
-            Limits(concurrency=CONCURRENCY, max_calls=MAX_CALLS, timeout=TIMEOUT), clock=lambda: self.now
-        )
-        self.broker.report("first", Report(endpoints={"model": EndpointReport(answered=1000, seconds=0.1)}))
-        self.broker.died("first")  # the endpoint has shown what it bears
+        self.loop = asyncio.new_event_loop()
+        self.loop.time = lambda: self.now
+        limits = Limits(concurrency=CONCURRENCY, max_calls=MAX_CALLS, max_usd=MAX_USD, timeout=TIMEOUT)
+        self.broker = RateBroker(limits, clock=lambda: self.now)
+        first = Report(calls=1, lent=1, finished=1, usd=PRICE, priced=1)
+        first.endpoints = {"model": EndpointReport(answered=1000, seconds=0.1)}
+        self.broker.report("first", first)
+        self.broker.died("first")  # the endpoint has shown what it bears, and a call what it costs
         self.living: list[Worker] = []
         self.dead: list[Worker] = []
+        self.is_money_exact = True
         return multiple(*(self.join() for _ in range(number)))
 
     @rule(target=workers)
@@ -79,100 +139,169 @@ class Fleets(RuleBasedStateMachine):
         return multiple(*([self.join()] if len(self.living) + len(self.dead) < MOST else []))
 
     def join(self):
-        worker = Worker(name=f"worker-{len(self.living) + len(self.dead)}")
+        worker = Worker(f"worker-{len(self.living) + len(self.dead)}", self.loop, lambda: self.now)
         self.living.append(worker)
         return worker
 
-    @rule(worker=workers, wanted=st.integers(0, 12), is_heard=st.booleans())
-    def report(self, worker, wanted, is_heard):
-        """The answer may be lost on its way."""
+    @rule(worker=workers, arrives=st.integers(1, 2), is_heard=st.booleans())
+    def report(self, worker, arrives, is_heard):
+        """It may arrive twice, and the answer may be lost: then the same report is sent again."""
         if worker in self.dead:
             return
-        sent = self.now
-        grant = self.broker.report(worker.name, worker.report(wanted))
-        worker.told, worker.promised, worker.answered = (worker.calls, worker.usd), grant.lent, 0
+        self.say(worker)
+        for _ in range(arrives):
+            grant = self.deliver(worker)
         if is_heard:
-            worker.lent, worker.slots, worker.granted = grant.lent, grant.endpoints["model"].slots, sent
+            worker.answer(grant)
+            self.turn()
 
-    @rule(worker=workers, wanted=st.integers(1, 12))
-    def work(self, worker, wanted):
-        """It is heard, and makes all the calls that it may."""
-        self.report(worker, wanted, is_heard=True)
-        self.call(worker, wanted)
+    def say(self, worker):
+        if worker.sent is None:
+            worker.start(worker.client.report())
+            self.turn()
 
-    @rule(worker=workers, calls=st.integers(1, 6))
+    def deliver(self, worker):
+        grant = self.broker.report(worker.name, worker.sent)
+        worker.told, worker.promised, worker.heard_at = worker.sent, grant.lent, self.now
+        return grant
+
+    def turn(self):
+        """All that can happen at this time happens."""
+        for _ in range(4):
+            self.loop.run_until_complete(asyncio.sleep(0))
+
+    @rule(worker=workers, calls=st.integers(1, 12))
     def call(self, worker, calls):
-        for _ in range(calls):
-            is_fresh = self.now < worker.granted + STALE_SECONDS
-            may_call = is_fresh and len(worker.in_flight) < worker.slots and worker.calls < worker.lent
-            if worker in self.living and may_call:
-                worker.calls += 1
-                worker.in_flight.append(self.now)
+        if worker in self.living:
+            for _ in range(calls):
+                worker.start(worker.call())
+            self.turn()
 
-    @rule(worker=workers, cents=st.sampled_from([0, 25, 50]))
-    def answer(self, worker, cents):
-        if worker.in_flight:
-            self.end(worker, cents)
+    @rule(worker=workers, calls=st.integers(1, 12))
+    def work(self, worker, calls):
+        """It is heard, and makes all the calls that it may."""
+        self.call(worker, calls)
+        self.report(worker, 1, is_heard=True)
+        self.report(worker, 1, is_heard=True)
+
+    @rule(worker=workers, calls=st.integers(1, 4), outcome=st.sampled_from([ANSWERED, ANSWERED, FAILED, REFUSED]))
+    def answer(self, worker, calls, outcome):
+        """What fails is tried again, in the same slot or in what is left of it."""
+        for _ in range(min(calls, len(worker.in_flight))):
+            worker.end(outcome)
+        self.turn()
 
     @rule(seconds=st.sampled_from([0.1, 1.0, 4.0, 16.0, 40.0]))
     def wait(self, seconds):
         """Nobody reports meanwhile: calls go on, up to the timeout."""
         self.now += seconds
         for worker in self.living:
-            while worker.in_flight and worker.in_flight[0] + TIMEOUT <= self.now:
-                self.end(worker, 0)
+            while worker.in_flight and worker.in_flight[0][0] + TIMEOUT <= self.now:
+                worker.end(FAILED)
+            # What one that was given up spends after all was lent to others.
+            self.is_money_exact &= self.now - worker.heard_at <= self.broker.lease_seconds
+        self.turn()
 
     @rule(worker=workers, speaks_on=st.booleans())
     def die(self, worker, speaks_on):
         """A report that was on its way may arrive after the death is known."""
         if worker in self.dead:
             return
+        self.say(worker)
         self.living.remove(worker)
         self.dead.append(worker)
-        worker.in_flight.clear()
-        last = worker.report(1)
+        worker.stop()
+        self.turn()
         self.broker.died(worker.name)
         if speaks_on:
-            grant = self.broker.report(worker.name, last)
-            worker.told = (worker.calls, worker.usd)
+            promised = worker.promised
+            self.is_money_exact = False
+            grant = self.deliver(worker)
             assert grant.endpoints["model"].slots == 0
-            assert grant.lent == worker.promised
-
-    def end(self, worker, cents):
-        worker.in_flight.pop(0)
-        worker.finished += 1
-        worker.answered += 1
-        worker.usd += cents / 100
+            assert grant.lent == promised
 
     @invariant()
     def no_more_is_in_flight_or_made_than_allowed(self):
         assert sum(len(worker.in_flight) for worker in self.living) <= CONCURRENCY
-        assert sum(worker.calls for worker in (*self.living, *self.dead)) <= MAX_CALLS
+        assert 1 + sum(worker.usage.calls for worker in (*self.living, *self.dead)) <= MAX_CALLS
 
     @invariant()
     def what_is_counted_is_what_was_reported(self):
-        """Once each, whoever was silent or came back."""
+        """Once each, whoever was silent or came back, and however often a report arrived."""
         told = [worker.told for worker in (*self.living, *self.dead)]
         counted = self.broker.totals().usage.get("judge", Usage())
-        assert counted.calls == sum(calls for calls, _ in told)
-        assert (counted.usd or 0.0) == sum(usd for _, usd in told)
+        assert counted.calls == sum(report.calls for report in told)
+        assert counted.usd == sum(report.usd for report in told)
+        assert PRICE + counted.usd <= MAX_USD or not self.is_money_exact
 
     def teardown(self):
-        """Once all that live have reported, what is counted is what was made, and all the rest is free."""
+        """Every call ends; what is counted then is what was made, and all the rest is free."""
+        rounds = 0
+        while any(worker.has_calls for worker in self.living):
+            rounds += 1
+            assert rounds < ROUNDS, "nobody waits for ever"
+            self.now += MAX_INTERVAL
+            for worker in self.living:
+                self.report(worker, 1, is_heard=True)
+                self.answer(worker, CONCURRENCY, ANSWERED)
         for worker in self.living:
-            worker.in_flight.clear()
-            worker.finished = worker.calls
-            self.report(worker, 0, is_heard=True)
+            self.report(worker, 1, is_heard=True)
+            worker.stop()
+            self.turn()
+            worker.start(worker.client.close())
+            self.turn()
+            self.report(worker, 1, is_heard=True)
+            assert (worker.told.calls, worker.told.usd) == (worker.usage.calls, worker.usage.usd)
         self.what_is_counted_is_what_was_reported()
-        spent = sum(worker.calls for worker in self.living) + sum(worker.promised for worker in self.dead)
+        spent = 1 + sum(worker.usage.calls for worker in self.living) + sum(worker.promised for worker in self.dead)
+        usd = PRICE + sum(worker.told.usd for worker in (*self.living, *self.dead))
         left = self.broker.report("late", Report(wanted=MAX_CALLS)).lent
-        assert left == MAX_CALLS - spent
+        assert left == max(0, min(MAX_CALLS - spent, int((MAX_USD - usd) / PRICE)))
         assert self.broker.report("late", Report(calls=left, lent=left, wanted=1)).spent, "nobody waits for more"
         self.now += self.broker.lease_seconds + 1
-        waiting = Report(endpoints={"model": EndpointReport(waiting=CONCURRENCY)})
+        waiting = Report(endpoints={"model": EndpointReport(waiting=CONCURRENCY, answered=1000, seconds=0.1)})
         slots = self.broker.report("last", waiting).endpoints["model"].slots
         assert slots == CONCURRENCY, "those of the dead and the silent come back"
+        self.loop.close()
 
 
 Fleets.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
 TestFleets = Fleets.TestCase
+
+
+@pytest.fixture
+def fleet():
+    """Of two workers."""
+    fleet = Fleets()
+    fleet.begin(2)
+    yield fleet
+    fleet.no_more_is_in_flight_or_made_than_allowed()
+    fleet.teardown()
+
+
+def test_a_retry_of_a_worker_that_was_silent_waits_for_a_slot(fleet):
+    silent, other = fleet.living
+    fleet.work(silent, CONCURRENCY)
+    fleet.wait(16.0)
+    fleet.answer(silent, CONCURRENCY, FAILED)
+    fleet.wait(40.0)
+    fleet.work(other, CONCURRENCY)
+    assert len(other.in_flight) == CONCURRENCY
+    for _ in range(2):  # the calls that it is lent come with the second
+        fleet.report(silent, 1, is_heard=True)
+    assert not silent.in_flight
+
+
+def test_retries_that_wait_for_slots_hold_none(fleet):
+    """Or all of them would wait for each other, once there are fewer slots than calls that were let in."""
+    for worker in fleet.living:
+        fleet.call(worker, CONCURRENCY // 2)
+    for worker in fleet.living * 4:
+        fleet.report(worker, 1, is_heard=True)
+    assert [len(worker.in_flight) for worker in fleet.living] == [4, 3]
+    for _ in range(ATTEMPTS - 1):
+        fleet.wait(1.0)
+        for worker in fleet.living:
+            fleet.answer(worker, CONCURRENCY, REFUSED)
+            fleet.report(worker, 1, is_heard=True)
+    assert 0 < sum(len(worker.in_flight) for worker in fleet.living) < CONCURRENCY

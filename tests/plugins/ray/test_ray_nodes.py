@@ -8,11 +8,21 @@ import pytest
 
 pytest.importorskip("ray", reason="Ray is not installed: pip install 'collab-sdk[ray]'")
 
-from collab_ray.node import claims_of, own_address, runtime_env, sent_address, why_unfit
+from collab_ray.node import (
+    SENT,
+    SENT_PATH,
+    claims_of,
+    find_sent_code,
+    own_address,
+    runtime_env,
+    sent_address,
+    why_unfit,
+)
 from collab_ray.worker import longest_timeout
 from support.cli import write_bot
 
 from collab_sdk.jobs import roles_of
+from collab_sdk.plugins import import_named
 from collab_sdk.spec import ModelSpec, RunSpec, UserSpec
 
 OPENAI = ModelSpec(name="openai/gpt-4o-mini")
@@ -147,10 +157,50 @@ def test_workers_are_sent_the_bots_code_and_addresses_but_no_secret(tmp_path, tm
             sys.modules.pop(name, None)
     (together,) = map(Path, sent["py_modules"])
     copied = {str(path.relative_to(together)) for path in folder.rglob("*") if path.is_file()}
-    assert copied == {"helper.py", "sent_bot.py", "shop/__init__.py", "shop/bots.py"}
+    assert copied == {SENT_PATH, "helper.py", "sent_bot.py", "shop/__init__.py", "shop/bots.py"}
     assert sent["env_vars"]["OPENAI_BASE_URL"] == "http://models.example/v1/"
     assert "secret" not in str(sent)
     assert runtime_env(folder).keys() == {"env_vars"}
+
+
+@pytest.mark.parametrize("is_link", [False, True], ids=["a folder", "a link"])
+def test_code_of_several_folders_is_the_same_on_a_machine_that_was_sent_it(is_link, tmp_path, monkeypatch):
+    shop, sent, path = tmp_path / "shop", tmp_path / "sent", [*sys.path]
+    bots = shop / "versions" if is_link else shop / "bots"
+    (bots / "kiosk").mkdir(parents=True)
+    if is_link:
+        (shop / "bots").symlink_to(bots)
+    (bots / "kiosk" / "__init__.py").write_text("")
+    (bots / "kiosk" / "menu.py").write_text("import kiosk_words\nWORD = kiosk_words.WORD\n")
+    (bots / "kiosk_bot.py").write_text("import kiosk.menu\ndef bot(messages): return kiosk.menu.WORD\n")
+    (shop / "kiosk_words.py").write_text("WORD = 'yes'\n")
+    (shop / "kiosk_metric.py").write_text("def short(evidence): return 1.0\n")
+    with_bot = replace(SPEC, assistants=(ModelSpec(name="py:kiosk_bot:bot"),))
+
+    def seen() -> tuple[dict, str]:
+        """What a machine claims, and the code of a metric there."""
+        metric = import_named("py:kiosk_metric:short")[1]
+        return claims_of(with_bot, "redis://cache.example"), metric
+
+    def forget() -> None:
+        for name in [name for name in sys.modules if name.startswith("kiosk")]:
+            del sys.modules[name]
+
+    monkeypatch.chdir(shop)
+    monkeypatch.setattr(sys, "path", ["", str(shop / "bots"), *path])
+    try:
+        command, metric = seen()
+        runtime_env(sent)
+        forget()
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(sys, "path", [str(sent), *path])
+        find_sent_code()
+        node, metric_there = seen()
+        assert Path(sys.modules["kiosk_bot"].__file__).is_relative_to(sent / SENT)
+    finally:
+        forget()
+    assert why_unfit(node, command, "redis://cache.example") is None
+    assert metric_there == metric
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import itertools
 import json
 from collections.abc import Iterator
 from contextlib import asynccontextmanager
+from operator import length_hint
 from types import SimpleNamespace
 
 import pytest
@@ -13,7 +14,7 @@ pytest.importorskip("ray", reason="Ray is not installed: pip install 'collab-sdk
 
 from collab_ray import pool as pools
 from collab_ray.pool import MAX_DEATHS, WorkerPool
-from ray.exceptions import RayActorError, RayTaskError, RuntimeEnvSetupError
+from ray.exceptions import ActorUnavailableError, RayActorError, RayTaskError, RuntimeEnvSetupError
 
 from collab_sdk.errors import CacheError, CollabError, RunnerError
 
@@ -24,20 +25,20 @@ NO_PACKAGE = RayTaskError(
     "open", "…\nNo module named 'collab_ray'", RuntimeError("failed to import"), "a process", 1, "127.0.0.1"
 )
 UNFIT = READY | {"error": ["RunnerError", "Another version."], "is_unfit": True}
-DEAF = READY | {}
+DEAF, LOST = READY | {}, READY | {}
 NEVER = None
 
 
 class Process:
     """An actor: `opened` is what it says when it is opened, and `dies` when it is to die after that.
 
-    One that is `deaf` has lost the coordinator: what it works on never ends.
+    One that is `deaf` has lost the coordinator: what it works on never ends. One that is `lost` cannot be reached.
     """
 
     def __init__(self, opened: dict | Exception | None, dies: asyncio.Event) -> None:
         self._opened, self._dies = opened, dies
         self._killed = asyncio.Event()
-        self._is_deaf = opened is DEAF
+        self._is_deaf, self._is_lost = opened is DEAF, opened is LOST
         for name in ("open", "stay", "work"):
             setattr(self, name, SimpleNamespace(remote=getattr(self, f"_{name}")))
 
@@ -51,6 +52,8 @@ class Process:
     async def _stay(self) -> None:
         if self._is_deaf:
             raise RayTaskError("stay", "", OverflowError("of a report"), "a process", 1, "127.0.0.1")
+        if self._is_lost:
+            raise ActorUnavailableError("its machine does not answer", b"an actor".ljust(16))
         await self._dies.wait()
         raise RayActorError
 
@@ -142,6 +145,30 @@ def test_a_fault_of_one_worker_is_said_once_while_others_work_and_never_leaves_i
     with pytest.warns(UserWarning, match=said) as told:
         asyncio.run(asyncio.wait_for(main(), 60))
     assert len(told) == 1
+
+
+@pytest.mark.parametrize(
+    ("faults", "said"),
+    [
+        ([LOST, *[AWAY] * MAX_DEATHS], ["a host is lost", "The cache does not answer"]),
+        ([*[FULL] * MAX_DEATHS, *[NO_PACKAGE] * MAX_DEATHS], ["The disk is full", "has no collab-sdk"]),
+    ],
+    ids=["a node that was lost", "no node that is known"],
+)
+def test_a_second_kind_of_fault_is_said_too_and_each_once(faults, said, monkeypatch):
+    async def main() -> None:
+        script = iter([READY, *faults, *faults, READY])
+        async with pool_of(monkeypatch, script, workers=2) as (_, running):
+            monkeypatch.setattr(pools, "RESTART_PAUSE", 0.001)
+            while length_hint(script):
+                assert not running.done(), running.exception()
+                await asyncio.sleep(0.001)
+
+    monkeypatch.setattr(pools, "LONGEST_RESTART_PAUSE", 0.001)
+    with pytest.warns(UserWarning) as told:
+        asyncio.run(asyncio.wait_for(main(), 60))
+    assert [any(part in str(one.message) for one in told) for part in said] == [True, True]
+    assert len(told) == 2
 
 
 def test_a_node_without_the_package_ends_a_run_that_has_not_begun_with_the_way_out(monkeypatch):
