@@ -19,7 +19,7 @@ from collab_sdk.evaluation import MissingBounds
 from collab_sdk.evaluation.evaluation_rows import EVALUATION_SCHEMA
 from collab_sdk.fidelity import UserStatistic
 from collab_sdk.fidelity.check_rows import CHECK_SCHEMA
-from collab_sdk.judging import Judged, JudgeFigure
+from collab_sdk.judging import Judged, JudgeStatistic
 from collab_sdk.judging.check_rows import JUDGE_CHECK_SCHEMA
 from collab_sdk.logs.formats.openai_messages import SCHEMA as CONVERSATION_SCHEMA
 from collab_sdk.logs.writers.base import SCHEMA as PREFERENCE_SCHEMA
@@ -27,7 +27,7 @@ from collab_sdk.messages import Ending, Message, Role
 from collab_sdk.personas import PERSONA_SCHEMA
 from collab_sdk.preferences.candidates import Source
 from collab_sdk.preferences.files import TURN_SCHEMA
-from collab_sdk.report import Verdict
+from collab_sdk.report import PairAction
 from collab_sdk.report.decisions import DECISIONS_SCHEMA
 from collab_sdk.score_rows import RUN_SCHEMA, SCORE_SCHEMA
 from collab_sdk.stats import Estimate
@@ -164,7 +164,7 @@ class PlaceRow(TypedDict):
 class AppliedRow(TypedDict):
     """A decision on a pair that `collab report --apply` has carried out."""
 
-    decision: Verdict
+    decision: PairAction
     by: str
     at: str
 
@@ -354,7 +354,7 @@ class ReviewedPairRow(TypedDict):
 
     conversation_id: str
     turn: int
-    decision: Verdict
+    decision: PairAction
     margin: float | None
 
 
@@ -365,7 +365,7 @@ class JudgeCheckRow(TypedDict):
     repeats: int
     made_with: JSON
     usage: dict[str, Usage]
-    figures: list[JudgeFigure]
+    figures: list[JudgeStatistic]
     judgements: list[JudgementRow]
     rated: list[RatedRow]
     reviewed: list[ReviewedPairRow]
@@ -431,7 +431,7 @@ class DecisionRow(TypedDict):
 
     pair: str
     conversation_id: NotRequired[str]
-    decision: Verdict
+    decision: PairAction
     by: NotRequired[str]
     at: NotRequired[str]
 

@@ -62,7 +62,8 @@ def stats(cache: str | None) -> None:
 @option(
     "--served",
     metavar="NAME",
-    help="Forget that replicas were taken for the model NAME, so that a run goes on where a provider renamed it.",
+    help="Forget that the replicas of a model answer as NAME, so that a run continues after their provider has renamed "
+    "the model.",
 )
 @DRY_RUN
 @YES

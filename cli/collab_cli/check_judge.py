@@ -25,13 +25,13 @@ from collab_sdk.jobs import roles_of
 from collab_sdk.judging import (
     CheckedJudgements,
     JudgeCheck,
-    JudgeFigure,
+    JudgeStatistic,
     PeopleCheck,
     RatedResponse,
     ReviewedPair,
     estimate_judge_check,
     judge_check_row,
-    judge_figures,
+    judge_statistics,
     read_rated_responses,
     read_reviewed_pairs,
 )
@@ -85,7 +85,7 @@ class People:
     group="What is scored",
     help="How many times to judge each chat.",
 )
-@option("--json", is_flag=True, group=OUTPUT, help="Print figures and judgements as a JSON object instead of a table.")
+@option("--json", is_flag=True, group=OUTPUT, help="Print statistics and judgements as JSON instead of a table.")
 @run_options(*READING, *ROLES, *SCORING, *LIMITS, DRY_RUN, *CACHE_OPTIONS)
 def check_judge(
     logs: tuple[str, ...],
@@ -134,27 +134,27 @@ def check_judge(
             run.progress.total += len(people.rated) + len(people.reviewed)
         with shown(run.progress):
             checked, people = run_sync(acheck(check, run, people, problems))
-        of_rated, of_reviewed = judge_figures((), people.rated), judge_figures((), (), people.reviewed)
-        figures = [*judge_figures(checked), *of_rated, *of_reviewed]
+        of_rated, of_reviewed = judge_statistics((), people.rated), judge_statistics((), (), people.reviewed)
+        statistics = [*judge_statistics(checked), *of_rated, *of_reviewed]
         judged = _judged(checked, people)
         if not judged:
             no_result("nothing could be judged")
         if json:
             with JsonlWriter("-") as rows:
-                rows.write(judge_check_row(check, figures, checked, people.rated, people.reviewed))
+                rows.write(judge_check_row(check, statistics, checked, people.rated, people.reviewed))
         else:
             played = [bots_of(spec), users_of(spec), *how_played(spec)] if people.rated else []
             show_parts(judge_of(spec), *played, f"judged {repeats} times", what_counts(spec))
-            _show_check(check, figures, checked, people)
-            for line in _without_figures(people, of_rated, of_reviewed):
+            _show_check(check, statistics, checked, people)
+            for line in _without_statistics(people, of_rated, of_reviewed):
                 note(line)
     if not json:
-        say(_next(figures, people))
+        say(_next(statistics, people))
     finish(problems, results=judged)
 
 
-def _next(figures: Sequence[JudgeFigure], people: People) -> str:
-    wrong = [figure.name for figure in figures if figure.holds is False and not figure.is_too_few]
+def _next(statistics: Sequence[JudgeStatistic], people: People) -> str:
+    wrong = [each.name for each in statistics if each.holds is False and not each.is_too_few]
     if wrong:
         return (
             f"Next: another --judge, since {'; '.join(wrong)} {'is' if len(wrong) == 1 else 'are'} not as it should be."
@@ -205,30 +205,30 @@ def _judged(checked: Sequence[CheckedJudgements], people: People) -> int:
 
 
 def _show_check(
-    check: JudgeCheck, figures: Sequence[JudgeFigure], checked: Sequence[CheckedJudgements], people: People
+    check: JudgeCheck, statistics: Sequence[JudgeStatistic], checked: Sequence[CheckedJudgements], people: People
 ) -> None:
-    """The figures by group, what each should be, and on stderr what was judged."""
+    """The statistics by group, what each should be, and on stderr what was judged."""
     rows: list[Sequence[str]] = []
     group = ""
-    for figure in figures:
-        if figure.group != group:
-            group = figure.group
+    for statistic in statistics:
+        if statistic.group != group:
+            group = statistic.group
             rows.append([group.capitalize()])
-        value = figure.value
-        answer = "too few" if figure.is_too_few else HOLDS[figure.holds]
-        rows.append([f"  {figure.name}", f"{value:.2f}", f"{value.n:,}", figure.meaning, answer])
+        value = statistic.value
+        answer = "too few" if statistic.is_too_few else HOLDS[statistic.holds]
+        rows.append([f"  {statistic.name}", f"{value:.2f}", f"{value.n:,}", statistic.meaning, answer])
     if rows:
         StatisticsTable(head=("", "figure", "n", "should be", "is it?"), rows=rows, right={"n"}).show()
     judged = [of(sum(bool(one.judged) for one in checked), "chat")] if checked else []
     judged += [of(len(people.rated), "rated response")] if people.rated else []
     judged += [of(len(people.reviewed), "reviewed pair")] if people.reviewed else []
     note(f"{printable(check.judge.model.name)} on {', '.join(judged)}. {BRACKETS}")
-    if many := said_of_many(figure.value for figure in figures):
+    if many := said_of_many(each.value for each in statistics):
         note(many)
 
 
-def _without_figures(
-    people: People, of_rated: Sequence[JudgeFigure], of_reviewed: Sequence[JudgeFigure]
+def _without_statistics(
+    people: People, of_rated: Sequence[JudgeStatistic], of_reviewed: Sequence[JudgeStatistic]
 ) -> Iterator[str]:
     """Why there is no figure of what people decided, where there is none."""
     if people.rated and not of_rated:

@@ -26,6 +26,7 @@ from collab_cli.terminal import (
     printable,
     require_stdout,
     show,
+    this_command,
 )
 from collab_cli.units import of
 from collab_sdk.calibration import Calibration, fit_calibration
@@ -117,7 +118,8 @@ def check_sim(
         note(f"Calibration: {calibrate}")
     if not json:
         rewards = "" if calibrate or not spec.window else "; --calibrate FILE writes a correction of MR"
-        say(f"Next: --json > check.json, then collab report check.json, shows both users turn by turn{rewards}.")
+        page = f"--json > check.json, then {this_command()} report check.json, shows both users turn by turn"
+        say(f"Next: {page}{rewards}.")
     finish(problems, results=turns)
 
 

@@ -61,7 +61,8 @@ from collab_sdk.stats import BRACKETS, said_of_many
 from collab_sdk.training import users_of_bot
 
 WRITTEN = WrittenPath(files=just, dir_okay=False, path_type=Path)
-PLAYED = declared_options(RunSpec, only=("samples", "calls_per_turn"), samples=1)
+HELPS = {"samples": "How many times to play each row."}
+PLAYED = declared_options(RunSpec, only=("samples", "calls_per_turn"), helps=HELPS, samples=1)
 
 
 @click.command(cls=Command)
@@ -163,9 +164,10 @@ def evaluate(
 
 
 def _next(output: Path | None) -> str:
+    report = f"{this_command()} report"
     if output is None:
-        return "Next: -o result.json keeps every conversation, for collab report, and as --baseline of a later run."
-    return f"Next: {this_command()} report {output} shows every conversation; a later run takes it as --baseline."
+        return f"Next: -o result.json keeps every conversation, for {report}, and as --baseline of a later run."
+    return f"Next: {report} {output} shows every conversation; a later run takes it as --baseline."
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -49,11 +49,12 @@ from collab_sdk.training import (
     TrainingReport,
 )
 
+HELPS = {"candidates": "Number of replies to draw at each turn, if the model plays."}
 PLAYED = [
     *ASSISTANT_SETTINGS,
     *TOOLS,
     *SCORING,
-    *declared_options(PairRule, candidates=CANDIDATES),
+    *declared_options(PairRule, helps=HELPS, candidates=CANDIDATES),
     *declared_options(EvaluationSpec, only=("exchanges",), exchanges=EXCHANGES),
 ]
 """How conversations are played and scored, beside who takes part."""

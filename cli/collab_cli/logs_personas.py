@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from collab_cli.failures import finish, no_result
-from collab_cli.options import CACHE_OPTIONS, DEFAULT_MODEL, DRY_RUN, LIMITS, LOGS, READING, Work, run_options
+from collab_cli.options import CACHE_OPTIONS, DRY_RUN, LIMITS, LOGS, READER, READING, Work, run_options
 from collab_cli.params import Command, rows_output
 from collab_cli.progress import Progress, shown
 from collab_cli.run import end_dry_run, named
@@ -27,7 +27,7 @@ from collab_sdk.types import Persona
 @click.command(cls=Command)
 @LOGS
 @rows_output("the personas, one per line,")
-@run_options(*READING, *DEFAULT_MODEL, *LIMITS, DRY_RUN, *CACHE_OPTIONS)
+@run_options(*READING, *READER, *LIMITS, DRY_RUN, *CACHE_OPTIONS)
 def personas(logs: tuple[str, ...], output: str, spec: RunSpec, work: Work) -> None:
     """Describe the users of logged chats as personas, for --persona.
 

@@ -5,7 +5,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from types import NoneType, UnionType
+from types import MappingProxyType, NoneType, UnionType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import click
@@ -67,8 +67,9 @@ NO_MODEL = (
 )
 MODEL = "model"
 TOOLS_MODEL = "tools-model"
+OR_OFFLINE = "a name such as openai/gpt-4o-mini, or offline for rules without any model."
 ROLE_HELP = {
-    "assistant": "The bot: the name of a model, or your own function as py:MODULE:FUNCTION.",
+    "assistant": "The bot: the name of a model, or your own function as py:MODULE:FUNCTION.  [default: --model]",
     "simulator": "Who plays the user: a model that is prompted to (MODEL), a model trained to write as a user "
     "(plain:MODEL), real users' messages (logs:PATH), your code (py:MODULE:FUNCTION), the script in each "
     "row (script), or in evaluate you yourself (human). Repeat it for several users; =WEIGHT is the "
@@ -76,8 +77,7 @@ ROLE_HELP = {
     "judge": "The model that scores conversations.  [default: --model, or the first prompted simulator]",
     TOOLS_MODEL: "The model that plays simulated tools.  [default: the simulator if it is a prompted model, else the "
     "judge, without their settings]",
-    MODEL: "Model for assistant, simulator and judge, unless they are named: a name such as openai/gpt-4o-mini, "
-    "or offline for rules without any model.",
+    MODEL: f"Model for assistant, simulator and judge, unless they are named: {OR_OFFLINE}",
 }
 LOGS = click.argument("logs", type=ReadPath(path_type=str, allow_dash=True), nargs=-1, required=True, metavar="LOGS...")
 """Files, folders, or `-` for stdin. That they exist is checked by the reader, which knows them all."""
@@ -166,15 +166,17 @@ def _strength(name: str) -> int:
     return order.index(source) if source is not None else len(order)
 
 
-def declared_options(kind: type, *, only: Sequence[str] = (), **defaults: Any) -> list[Decorator]:
+def declared_options(
+    kind: type, *, only: Sequence[str] = (), helps: Mapping[str, str] = MappingProxyType({}), **defaults: Any
+) -> list[Decorator]:
     """An option for each field of a dataclass that is declared as one, or for `only` some of them.
 
-    `defaults` are those of this command, where they are others.
+    `helps` and `defaults` are those of this command, where they are others.
     """
-    return [make for name, make in _declared(kind, defaults) if not only or name in only]
+    return [make for name, make in _declared(kind, helps, defaults) if not only or name in only]
 
 
-def _declared(kind: type, defaults: Mapping[str, Any]) -> Iterator[tuple[str, Decorator]]:
+def _declared(kind: type, helps: Mapping[str, str], defaults: Mapping[str, Any]) -> Iterator[tuple[str, Decorator]]:
     hints = get_type_hints(kind)
     for field in fields(kind):
         known = setting_of(field)
@@ -182,7 +184,8 @@ def _declared(kind: type, defaults: Mapping[str, Any]) -> Iterator[tuple[str, De
             continue
         flag = f"--{(known.flag or field.name).replace('_', '-')}"
         default = defaults.get(field.name, field.default)
-        said = known.help.partition("  [default:")[0] if field.name in defaults else known.help
+        said = helps.get(field.name, known.help)
+        said = said.partition("  [default:")[0] if field.name in defaults else said
         attributes: dict[str, Any] = {"help": said, "group": known.group, "default": default}
         of = _without_none(hints[field.name])
         if of is bool:
@@ -246,7 +249,7 @@ class BotName(click.ParamType[str]):
         return value
 
 
-def _role_options(role: str, *, several: bool = False) -> list[Decorator]:
+def _role_options(role: str, *, several: bool = False, said: str = "") -> list[Decorator]:
     prefix = "" if role == MODEL else f"{role}-"
     short = ["-a"] if role == "assistant" else []
     who = {MODEL: "--model", TOOLS_MODEL: "the tools' model", "simulator": "the simulators"}.get(role, f"the {role}")
@@ -259,6 +262,7 @@ def _role_options(role: str, *, several: bool = False) -> list[Decorator]:
         else f"Address of the OpenAI-compatible server of {who}; repeatable, for replicas."
     )
     is_user = role == "simulator"
+    said, *default = (said or ROLE_HELP[role]).partition("  [default:")
     return [
         option(
             f"--{role}",
@@ -268,7 +272,7 @@ def _role_options(role: str, *, several: bool = False) -> list[Decorator]:
             multiple=several or is_user,
             callback=each_once if is_user else None,
             group=WHO,
-            help=ROLE_HELP[role].rstrip(".") + more + ("" if ROLE_HELP[role].endswith("]") else "."),
+            help=f"{said.rstrip('.')}{more}.{''.join(default)}",
         ),
         option(f"--{prefix}api-base", multiple=True, metavar="URL", group=WHO, help=base),
         option(
@@ -308,7 +312,8 @@ METRIC = option(
     callback=each_once,
     metavar="NAME=WEIGHT[,OPTION=VALUE]",
     group="What is scored",
-    help="Metric of the reward, with its weight; repeatable. The default rate of token_penalty, 5e-4 per "
+    help="Metric of the reward, with its weight: goal, interactivity, token_penalty, grounded, policy, accuracy, "
+    "bleu, pass_rate, or your own as py:MODULE:NAME; repeatable. The default rate of token_penalty, 5e-4 per "
     "token, suits short chats; for long answers use token_penalty=1,rate=1e-4.  [default: goal=1 "
     "interactivity=1 token_penalty=1, and grounded=1 if there are tools]",
 )
@@ -337,6 +342,8 @@ PERSONA = option(
     "one of several for each sample; a persona in a row takes precedence.",
 )
 DEFAULT_MODEL = _role_options(MODEL)
+READER = _role_options(MODEL, said=f"Model that reads the chats: {OR_OFFLINE}")
+"""For a command in which nobody plays."""
 ASSISTANT_SETTINGS = _role_options("assistant")[-1:]
 """For a command that has a bot of its own."""
 PLAYING_USER = [*_role_options("simulator"), PERSONA]

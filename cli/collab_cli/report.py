@@ -10,10 +10,10 @@ from collab_cli.paths import ReadPath, WrittenPath
 from collab_cli.terminal import Problems, note, printable
 from collab_cli.units import of, size
 from collab_sdk.files import beside, export_files
-from collab_sdk.report import Applied, Verdict, apply_decisions, read_decisions, write_report
+from collab_sdk.report import Applied, PairAction, apply_decisions, read_decisions, write_report
 
 FILE = ReadPath(dir_okay=False, path_type=Path)
-PAST = {Verdict.KEEP: "kept", Verdict.FLIP: "flipped", Verdict.DROP: "dropped"}
+PAST = {PairAction.KEEP: "kept", PairAction.FLIP: "flipped", PairAction.DROP: "dropped"}
 
 
 @click.command(cls=Command)
@@ -46,7 +46,7 @@ def report(file: Path, output: Path | None, apply: Path | None) -> None:
         if output is None:
             raise click.UsageError("Missing option '--output' / '-o': the file that the reviewed pairs go to.")
         applied = apply_decisions(read_decisions(apply), file, output)
-        results = applied.undecided + applied.verdicts[Verdict.KEEP] + applied.verdicts[Verdict.FLIP]
+        results = applied.undecided + applied.actions[PairAction.KEEP] + applied.actions[PairAction.FLIP]
         _show_applied(applied, output, file)
         if applied.unknown:
             problems.report(f"{apply}: {unknown_line(applied.unknown, file)}")
@@ -60,7 +60,7 @@ def _show_report(page: Path, conversations: int) -> None:
 
 def _show_applied(applied: Applied, output: Path, pairs: Path) -> None:
     """What became of the pairs, who decided it, and where the files are."""
-    done = ", ".join(f"{count:,} {PAST[verdict]}" for verdict, count in applied.verdicts.items())
+    done = ", ".join(f"{count:,} {PAST[action]}" for action, count in applied.actions.items())
     who = f" by {printable(', '.join(applied.by))}" if applied.by else ""
     note(f"Of {pairs.name}: {done}{who}.")
     if applied.undecided:

@@ -134,9 +134,10 @@ class ScoreResult:
 
     def _next(self) -> str:
         table = "" if self._has_table or self._err else f"--table lists every {self._spec.per}; "
+        report = f"{this_command()} report"
         if self._output is None:
-            return f"Next: {table}-o scores.jsonl keeps them for collab report, which shows each future and why."
-        return f"Next: {table}{this_command()} report {self._output} shows each future, and why it earned what it did."
+            return f"Next: {table}-o scores.jsonl keeps them for {report}, which shows each future and why."
+        return f"Next: {table}{report} {self._output} shows each future, and why it earned what it did."
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -73,7 +73,9 @@ def export(
     work: Work,
     **values: Any,
 ) -> None:
-    """Write the rows of a benchmark as chats with goals: openings, or conversations with a bot.
+    """Write the rows of a benchmark as chats with goals to train on.
+
+    The chats are openings, or with --play whole conversations with a bot.
 
     The goal of a chat is what the simulated user is told, together with the reference for the task's metric. If a row
     has no text for the goal, the judge's model writes a summary of the reference. The simulated user writes the first

@@ -5,14 +5,14 @@ from collab_sdk.fidelity.check_rows import check_row
 from collab_sdk.fidelity.checker import CheckedConversation, SimulatorCheck
 from collab_sdk.fidelity.classifier import require_classifier
 from collab_sdk.fidelity.real_and_simulated import UserStatistic, user_statistics
-from collab_sdk.fidelity.user_turns import ComparedTurn, Verdict, user_turns
+from collab_sdk.fidelity.user_turns import ComparedTurn, TurnVerdict, user_turns
 
 __all__ = [
     "CheckedConversation",
     "ComparedTurn",
     "SimulatorCheck",
+    "TurnVerdict",
     "UserStatistic",
-    "Verdict",
     "check_row",
     "estimate_check",
     "require_classifier",

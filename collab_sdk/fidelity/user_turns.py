@@ -9,7 +9,7 @@ from collab_sdk.types import Conversation, Goal
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Verdict:
+class TurnVerdict:
     """The judge's on one simulated turn."""
 
     failed: tuple[str, ...]
@@ -37,7 +37,7 @@ class ComparedTurn:
     """Who played the simulated one."""
     fault: str | None = None
     """In which way the simulated turn is one that no user would write, by rules or by the simulated user's own word."""
-    verdict: Verdict | None = None
+    verdict: TurnVerdict | None = None
     """The judge's on the simulated turn, where it was asked for one."""
     error: str | None = None
     """Why there is no simulated turn. With a `fault` it is the simulated user who said that they cannot be played."""

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from collab_sdk.engine.asking import ask_json, prompt_request
-from collab_sdk.fidelity.user_turns import ComparedTurn, Verdict
+from collab_sdk.fidelity.user_turns import ComparedTurn, TurnVerdict
 from collab_sdk.messages import Message
 from collab_sdk.metrics.judge import Judge
 from collab_sdk.models.base import CallRole
@@ -34,7 +34,7 @@ def real_fault(turn: ComparedTurn) -> str | None:
     return fault_in(said, Situation(messages=turn.history, goal=turn.goal, turn=turn.turn - 1))
 
 
-async def averdicts(conversation: Conversation, turns: Sequence[ComparedTurn], *, judge: Judge) -> list[Verdict]:
+async def averdicts(conversation: Conversation, turns: Sequence[ComparedTurn], *, judge: Judge) -> list[TurnVerdict]:
     """The judge's verdict on each turn, all of which have a simulated one, from one call for the whole chat.
 
     Raises SampleError if the model fails, or does not give a verdict on each.
@@ -44,12 +44,12 @@ async def averdicts(conversation: Conversation, turns: Sequence[ComparedTurn], *
     )
     form = Record(fields={"turns": Items(item=entry, at_least=len(turns), at_most=len(turns))}, bare="turns")
 
-    def read(answer: Any) -> list[Verdict]:
+    def read(answer: Any) -> list[TurnVerdict]:
         given = {int(each["number"]): each for each in form.read(answer)["turns"]}
         if sorted(given) != list(range(1, len(turns) + 1)):
             raise ValueError(f'"turns" must have an entry for each of the numbers 1 to {len(turns)}, once')
         return [
-            Verdict(failed=tuple(name for name in CRITERIA if not each[name]), reason=each["reason"])
+            TurnVerdict(failed=tuple(name for name in CRITERIA if not each[name]), reason=each["reason"])
             for _, each in sorted(given.items())
         ]
 

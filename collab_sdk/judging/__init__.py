@@ -3,7 +3,6 @@
 from collab_sdk.judging.check_cost import estimate_judge_check
 from collab_sdk.judging.check_rows import judge_check_row
 from collab_sdk.judging.checker import CheckedJudgements, JudgeCheck, Judged, Probe
-from collab_sdk.judging.figures import JudgeFigure, judge_figures
 from collab_sdk.judging.people import (
     PeopleCheck,
     RatedResponse,
@@ -11,11 +10,12 @@ from collab_sdk.judging.people import (
     read_rated_responses,
     read_reviewed_pairs,
 )
+from collab_sdk.judging.statistics import JudgeStatistic, judge_statistics
 
 __all__ = [
     "CheckedJudgements",
     "JudgeCheck",
-    "JudgeFigure",
+    "JudgeStatistic",
     "Judged",
     "PeopleCheck",
     "Probe",
@@ -23,7 +23,7 @@ __all__ = [
     "ReviewedPair",
     "estimate_judge_check",
     "judge_check_row",
-    "judge_figures",
+    "judge_statistics",
     "read_rated_responses",
     "read_reviewed_pairs",
 ]

@@ -14,7 +14,7 @@ from collab_sdk.logs import read_messages, to_conversation
 from collab_sdk.messages import Ending, Message, as_messages, deeds_of
 from collab_sdk.models.reasoning import conversation_without_reasoning
 from collab_sdk.preferences.files import TURN_SCHEMA
-from collab_sdk.report.decisions import Decisions, Verdict
+from collab_sdk.report.decisions import Decisions, PairAction
 from collab_sdk.report.fields import Row, text
 from collab_sdk.report.sources import check_schema, read_objects
 from collab_sdk.report.turns import pair_id
@@ -60,7 +60,7 @@ class ReviewedPair:
     goals: tuple[Goal, ...]
     chosen: Side
     rejected: Side
-    verdict: Verdict
+    action: PairAction
     margin: float | None = None
     error: str = ""
 
@@ -135,12 +135,12 @@ def _reviewed(
             continue
         missing.discard(name or "")
         try:
-            yield _pair(row, decision.verdict)
+            yield _pair(row, decision.action)
         except InputError as error:
             report(InputError(error.problem, where=where))
 
 
-def _pair(row: Row, verdict: Verdict) -> ReviewedPair:
+def _pair(row: Row, action: PairAction) -> ReviewedPair:
     """Raises InputError for a row with anything in it that cannot be read: it would be judged without it."""
     pair, turn = row.get("pair"), row.get("turn")
     if not isinstance(pair, dict):
@@ -165,7 +165,7 @@ def _pair(row: Row, verdict: Verdict) -> ReviewedPair:
         goals=tuple(Goal(text=goal) for goal in goals),
         chosen=Side(response=_messages(pair, "chosen"), futures=tuple(chosen[n] for n in both)),
         rejected=Side(response=_messages(pair, "rejected"), futures=tuple(rejected[n] for n in both)),
-        verdict=verdict,
+        action=action,
     )
 
 

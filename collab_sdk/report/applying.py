@@ -12,8 +12,9 @@ from collab_sdk.logs import Catalogue, get_preference_format, preference_format_
 from collab_sdk.preferences import Refusal
 from collab_sdk.preferences.files import TURN_SCHEMA
 from collab_sdk.report.agreement import ReviewAgreement
-from collab_sdk.report.decisions import Decision, Decisions, Verdict
+from collab_sdk.report.decisions import Decision, Decisions, PairAction
 from collab_sdk.report.fields import Row, count, deeds, mapping, number, rows, text
+from collab_sdk.report.overview import MR, OTHER_SCORE
 from collab_sdk.report.pair_rows import flipped, holds, is_pair_row, turn_of_pair, turned
 from collab_sdk.report.sources import check_schema, read_objects, read_run
 from collab_sdk.report.turns import is_held_out, pair_id
@@ -27,7 +28,7 @@ TRAIN, HELD_OUT = "train", "eval"
 class Applied:
     """What became of the pairs."""
 
-    verdicts: Mapping[Verdict, int]
+    actions: Mapping[PairAction, int]
     undecided: int
     """Pairs that nobody decided on; they stay as they are."""
     unknown: tuple[str, ...]
@@ -45,28 +46,29 @@ def apply_decisions(decisions: Decisions, pairs: Path, output: Path) -> Applied:
     """
     export = _Export(pairs)
     known: Counter[str] = Counter()
-    agreement = ReviewAgreement()
+    agreement, score = ReviewAgreement(), MR
     for turn in export.turns():
         if (name := pair_id(turn)) is None:
             continue
         known[name] += 1
+        score = score if mapping(turn.get("made_with")) else OTHER_SCORE
         if (decision := decisions.by_pair.get(name)) is not None:
             pair = mapping(turn.get("pair"))
-            margin = number((pair | turned(pair) if decision.verdict is Verdict.FLIP else pair).get("margin"))
-            agreement.add(text(turn.get("conversation_id")), decision.verdict, margin)
+            margin = number((pair | turned(pair) if decision.action is PairAction.FLIP else pair).get("margin"))
+            agreement.add(text(turn.get("conversation_id")), decision.action, margin)
     found = [decision for name, decision in decisions.by_pair.items() if name in known]
     if not found:
         of = f" (they are of {decisions.of})" if decisions.of and decisions.of != pairs.name else ""
         raise InputError(f"none of the {len(decisions.by_pair):,} pairs decided on{of} is in it", where=str(pairs))
-    verdicts = Counter(dict.fromkeys(Verdict, 0))
+    actions = Counter(dict.fromkeys(PairAction, 0))
     for decision in found:
-        verdicts[decision.verdict] += known[decision.pair]
+        actions[decision.action] += known[decision.pair]
     applied = Applied(
-        verdicts=verdicts,
-        undecided=known.total() - verdicts.total(),
+        actions=actions,
+        undecided=known.total() - actions.total(),
         unknown=tuple(name for name in decisions.by_pair if name not in known),
         by=tuple(dict.fromkeys(decision.by for decision in found if decision.by)),
-        agreement=agreement.sentence(),
+        agreement=agreement.sentence(score),
     )
     _write(export, decisions, applied, output)
     return applied
@@ -135,7 +137,7 @@ def _write(export: _Export, decisions: Decisions, applied: Applied, output: Path
                 files[part].write(row)
             lines[part] += len(written)
             turns.write(turn)
-        counts = {str(verdict): count for verdict, count in applied.verdicts.items()}
+        counts = {str(action): count for action, count in applied.actions.items()}
         review = {"of": export.pairs.name, "by": list(applied.by), **counts, "undecided": applied.undecided}
         run.write((export.run or {"schema": RUN_SCHEMA}) | {"review": review})
     _catalogue(export, targets)
@@ -146,9 +148,9 @@ def _decided(turn: Row, found: list[Row], decision: Decision | None) -> tuple[Ro
     if decision is None:
         return turn, found
     turn = turn | {"review": decision.to_dict()}
-    if decision.verdict is Verdict.DROP:
+    if decision.action is PairAction.DROP:
         return turn | {"pair": None, "refused": Refusal.REVIEW, "written_to": None}, []
-    if decision.verdict is Verdict.FLIP:
+    if decision.action is PairAction.FLIP:
         pair = mapping(turn.get("pair"))
         chosen, rejected = rows(pair.get("chosen")), rows(pair.get("rejected"))
         turn = turn | {"pair": {**pair, "chosen": rejected, "rejected": chosen, **turned(pair)}}

@@ -13,7 +13,7 @@ from collab_sdk.report.fields import Row, mapping, rows, text
 DECISIONS_SCHEMA = "collab/decisions/v1"
 
 
-class Verdict(StrEnum):
+class PairAction(StrEnum):
     """What is to become of a pair."""
 
     KEEP = "keep"
@@ -26,12 +26,12 @@ class Decision:
     """What somebody decided on a pair, and when."""
 
     pair: str
-    verdict: Verdict
+    action: PairAction
     by: str = ""
     at: str = ""
 
     def to_dict(self) -> Row:
-        return {"decision": self.verdict, "by": self.by, "at": self.at}
+        return {"decision": self.action, "by": self.by, "at": self.at}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,17 +59,17 @@ def read_decisions(path: Path) -> Decisions:
     for place, row in enumerate(rows(whole.get("decisions")), start=1):
         decision = _decision(row, where=f"{path}, decision {place}")
         known = by_pair.setdefault(decision.pair, decision)
-        if known.verdict != decision.verdict:
-            raise InputError(f"{decision.pair} is to be {known.verdict} and {decision.verdict}", where=str(path))
+        if known.action != decision.action:
+            raise InputError(f"{decision.pair} is to be {known.action} and {decision.action}", where=str(path))
     if not by_pair:
         raise InputError("nothing was decided", where=str(path))
     return Decisions(of=text(mapping(whole.get("of")).get("file")), by_pair=by_pair, path=path)
 
 
 def _decision(row: Row, *, where: str) -> Decision:
-    pair, verdict = text(row.get("pair")), text(row.get("decision"))
+    pair, action = text(row.get("pair")), text(row.get("decision"))
     if not pair:
         raise InputError("it names no pair", where=where)
-    if verdict not in list(Verdict):
-        raise InputError(str(UnknownNameError.of("decision", verdict, map(str, Verdict))), where=where)
-    return Decision(pair=pair, verdict=Verdict(verdict), by=text(row.get("by")), at=text(row.get("at")))
+    if action not in list(PairAction):
+        raise InputError(str(UnknownNameError.of("decision", action, map(str, PairAction))), where=where)
+    return Decision(pair=pair, action=PairAction(action), by=text(row.get("by")), at=text(row.get("at")))

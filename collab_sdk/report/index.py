@@ -9,15 +9,16 @@ from collab_sdk.report.fields import Row
 
 SNIPPET = 140
 """Characters of what a conversation begins with."""
-WORST, FILE = ("low", "Worst reply first (lowest MR)"), ("file", "In file order")
-FALL, LOST = ("fall", "Largest fall of MR first"), ("lost", "Most lost futures first")
+WORST, FILE = ("low", "Worst reply first (lowest {score})"), ("file", "In file order")
+FALL, LOST = ("fall", "Largest fall of {score} first"), ("lost", "Most lost futures first")
 ORDERS: Mapping[str, tuple[tuple[str, str], ...]] = {
     "pairs": (WORST, ("unsure", "Least certain pair first"), ("margin", "Largest margin first"), FALL, LOST, FILE),
     "scores": (WORST, FALL, LOST, FILE),
     "evaluation": (("low", "Lowest reward first"), ("apart", "Furthest apart first"), FILE),
     "check": (FILE,),
 }
-"""By kind: the numbers that a list is sorted by, and what the choice says; the first is chosen until another is."""
+"""By kind: the numbers that a list is sorted by, and what the choice says, with a place for what scores are called; the
+first is chosen until another is."""
 
 
 @dataclass(kw_only=True, slots=True)

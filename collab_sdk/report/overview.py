@@ -10,6 +10,8 @@ from collab_sdk.report.fields import Row, count, mapping, number
 from collab_sdk.simulator import UserTotals
 from collab_sdk.stats import Estimate
 
+MR, OTHER_SCORE = "MR", "score"
+"""What the scores of a file are called: MR only where the file says what they were made with."""
 PHONE, GAP = 26, 3
 """Characters of figures that a phone has room for beside a name, and those between two columns."""
 
@@ -69,6 +71,11 @@ def percent(estimate: Estimate | None) -> str:
         return "-"
     mean, bracket, ends = f"{estimate:.0%}".partition(" [")
     return mean.replace("%", "\u00a0%") + bracket + ends.replace("%", "")
+
+
+def capitalised(text: str) -> str:
+    """With a capital at its beginning; the rest stays as it is."""
+    return text[:1].upper() + text[1:]
 
 
 def share(value: float) -> str:

@@ -8,10 +8,13 @@ from collab_sdk.evaluation.questions import has_question_mark
 from collab_sdk.report.agreement import ReviewAgreement
 from collab_sdk.report.fields import Row, mapping
 from collab_sdk.report.overview import (
+    MR,
+    OTHER_SCORE,
     Overview,
     Plot,
     Remark,
     Table,
+    capitalised,
     count_users,
     counted,
     decimal,
@@ -39,6 +42,8 @@ MANY_WRONG = 0.1
 class PairStatistics:
     """Gathers what conversations tell, one after the other."""
 
+    score: str = MR
+    """What the scores of the file are called."""
     conversations: int = 0
     turns: int = 0
     held_out: int = 0
@@ -73,6 +78,7 @@ class PairStatistics:
     def add(self, chat: Row) -> None:
         self.conversations += 1
         self.units.add(chat["per"])
+        self.score = self.score if chat["made_with"] else OTHER_SCORE
         if chat["made_with"] and chat["made_with"] not in self.made_with:
             self.made_with.append(chat["made_with"])
         longer: list[float] = []
@@ -189,7 +195,7 @@ class PairStatistics:
             found.append(Remark(text=text, mood="look"))
         found += lost_remarks(sum(self.lost.values()), sum(self.samples.values()))
         found += users_remarks(self.users)
-        found += self.agreement.remarks()
+        found += self.agreement.remarks(self.score)
         if failed:
             found.append(Remark(text=f"{len(failed):,} conversations failed and are not in the file.", mood="look"))
         played = sum(self.samples.values())
@@ -204,8 +210,9 @@ class PairStatistics:
             for name, role in (("chosen", "good"), ("rejected", "bad"), ("neither", "faint"))
         }
         if mr := {name: held for name, held in mr.items() if held[1]}:
+            title = f"{capitalised(self.score)} of candidates"
             means = ", ".join(f"{name} {fmean(values):.2f}" for name, (_, values) in mr.items())
-            plots.append(Plot(title="MR of candidates", svg=histogram(mr, x="MR"), caption=f"Means: {means}."))
+            plots.append(Plot(title=title, svg=histogram(mr, x=self.score), caption=f"Means: {means}."))
         if self.sureness:
             sure, margins = zip(*self.sureness, strict=True)
             svg = scatter(sure, margins, x="confidence", y="margin", most=1.0)
@@ -226,8 +233,9 @@ class PairStatistics:
 
     def _tables(self, asks: dict[str, Estimate | None], longer: Estimate | None) -> list[Table]:
         lengths = [[side[place] for side in self.more] for place in (0, 1)]
+        means = (decimal(fmean(self.mr[side]) if self.mr[side] else None) for side in asks)
         sides = [
-            ("MR, mean", *(decimal(fmean(self.mr[side]) if self.mr[side] else None) for side in asks)),
+            (f"{capitalised(self.score)}, mean", *means),
             ("asks something", *(percent(estimate) for estimate in asks.values())),
             ("characters, median", *(f"{median(values):,.0f}" if values else "-" for values in lengths)),
         ]
@@ -242,7 +250,7 @@ class PairStatistics:
             counted(f"What became of the {units_name(self.units)}", gave, of=self.turns, what="outcome"),
             Table(title="Chosen and rejected", head=("", "chosen", "rejected"), rows=tuple(sides), note=note),
             counted("Review", self.reviewed, of=self.pairs, what="decision"),
-            self.agreement.table(),
+            self.agreement.table(self.score),
             users_table(self.users),
             counted("What failed", self.failures, of=sum(self.failures.values()), what="reason"),
         ]

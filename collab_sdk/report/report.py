@@ -10,7 +10,7 @@ from collab_sdk.files import Inputs
 from collab_sdk.report.comparison_overviews import check_overview, evaluation_overview
 from collab_sdk.report.fields import Row, text
 from collab_sdk.report.index import Index
-from collab_sdk.report.overview import Overview
+from collab_sdk.report.overview import MR, Overview
 from collab_sdk.report.packing import Blocks
 from collab_sdk.report.page import Page, require_page
 from collab_sdk.report.pair_statistics import PairStatistics
@@ -22,6 +22,9 @@ Section = tuple[str, Overview]
 
 class Statistics(Protocol):
     """Gathers what conversations tell, for an overview."""
+
+    score: str
+    """What the scores of the file are called."""
 
     def add(self, chat: Row) -> None: ...
 
@@ -38,7 +41,7 @@ def write_report(path: Path, output: Path, *, on_error: Callable[[InputError], N
     require_page()
     source = open_source(path, on_error or _raise)
     index, blocks = Index(kind=source.kind), Blocks()
-    sections, chats = _sections(source)
+    sections, chats, score = _sections(source)
     for chat in chats:
         index.add(chat, block=blocks.number)
         blocks.add(chat)
@@ -46,18 +49,25 @@ def write_report(path: Path, output: Path, *, on_error: Callable[[InputError], N
     if not index.lines:
         raise InputError("no conversation in it could be read", where=str(path))
     digest = hashlib.sha256("".join(str(pair[0]) for pair in index.pairs).encode()).hexdigest()
-    page = Page(kind=source.kind, name=source.name, digest=digest, sections=tuple(sections()), index=index)
+    page = Page(
+        kind=source.kind,
+        name=source.name,
+        score=score(),
+        digest=digest,
+        sections=tuple(sections()),
+        index=index,
+    )
     page.write(output, blocks.packed, inputs=Inputs([path]))
     return len(index.lines)
 
 
-def _sections(source: ReportSource) -> tuple[Callable[[], Iterator[Section]], Iterable[Row]]:
-    """What makes the overviews once all conversations have been read, and the conversations."""
+def _sections(source: ReportSource) -> tuple[Callable[[], Iterator[Section]], Iterable[Row], Callable[[], str]]:
+    """What makes the overviews once all conversations have been read, the conversations, and what scores are called."""
     if source.kind in ("evaluation", "check"):
         known = list(source.rows)
         make = evaluation_overview if source.kind == "evaluation" else check_overview
         whole = ReportSource(kind=source.kind, name=source.name, rows=iter(known), run=source.run)
-        return lambda: ((text(row.get("task")), make(row)) for row in known), whole.conversations()
+        return lambda: ((text(row.get("task")), make(row)) for row in known), whole.conversations(), lambda: MR
     statistics: Statistics = PairStatistics() if source.kind == "pairs" else ScoreStatistics()
 
     def seen() -> Iterator[Row]:
@@ -65,7 +75,7 @@ def _sections(source: ReportSource) -> tuple[Callable[[], Iterator[Section]], It
             statistics.add(chat)
             yield {name: value for name, value in chat.items() if name != "made_with"}
 
-    return lambda: iter([("", statistics.overview(source.run))]), seen()
+    return lambda: iter([("", statistics.overview(source.run))]), seen(), lambda: statistics.score
 
 
 def _raise(error: InputError) -> None:

@@ -6,6 +6,7 @@ from statistics import fmean
 
 from collab_sdk.report.fields import Row, mapping
 from collab_sdk.report.overview import (
+    MR,
     Overview,
     Plot,
     Remark,
@@ -28,6 +29,7 @@ from collab_sdk.stats import BRACKETS, estimate_score
 class ScoreStatistics:
     """Gathers what scored conversations tell."""
 
+    score: str = MR
     turns: int = 0
     units: set[str] = field(default_factory=set)
     """What was scored: turns or decisions."""

@@ -451,7 +451,14 @@ def test_commands_that_are_named_are_those_that_work_where_they_are_read(tmp_pat
     program.chmod(0o755)
     monkeypatch.setattr("sys.argv", [str(program)])
     monkeypatch.setenv("PATH", "")
+    monkeypatch.setenv("COLUMNS", "500")
     assert this_command() == f"'{program}'"
+    chats = write_chats(tmp_path / "chats.jsonl", 1)
+    checked = ("check-sim", chats, "--model", "offline", "--window", "0")
+    scored = ("score", chats, "--model", "offline", "--samples", "1", "--window", "0")
+    played = ("evaluate", "-t", "logs", "--data", chats, "-a", "offline", "--model", "offline", "--exchanges", "1")
+    for arguments in (checked, scored, played):
+        assert f"'{program}' report" in collab(*arguments).output
     monkeypatch.setenv("PATH", str(program.parent))
     assert this_command() == "collab"
     monkeypatch.setattr("sys.argv", ["-c"])

@@ -14,6 +14,8 @@ from collab_cli.params import MetricParam, ModelOption, OneOf, Weight
 from support.cli import write_chats
 from support.options import COMMANDS, received
 
+from collab_sdk.metrics import metric_names
+
 
 @pytest.fixture(autouse=True)
 def no_cache_named(monkeypatch):
@@ -158,6 +160,15 @@ def test_help_fits_a_terminal_of_80_columns(path, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     lines = CliRunner().invoke(main, [*path, "--help"], terminal_width=80).stdout.splitlines()
     assert not [line for line in lines if len(line) > 80]
+
+
+OF_THE_ORDER_DESK = {"exact_order", "right_slots"}
+
+
+def test_help_names_every_metric_but_those_of_the_order_desk(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    said = CliRunner().invoke(main, ["score", "--help"], terminal_width=80).stdout
+    assert {name for name in metric_names() if name not in said} == OF_THE_ORDER_DESK
 
 
 WITH_MODELS = [path for path, command in COMMANDS.items() if "judge" in {param.name for param in command.params}]

@@ -15,7 +15,7 @@ from collab_sdk.judging import (
     PeopleCheck,
     Probe,
     estimate_judge_check,
-    judge_figures,
+    judge_statistics,
     read_rated_responses,
     read_reviewed_pairs,
 )
@@ -96,7 +96,7 @@ def figures_of(judge, *, repeats=3, conversations=None):
     async def check_all():
         return [outcome.value async for outcome in check.acheck_all(conversations or chats())]
 
-    return {figure.name: figure for figure in judge_figures(asyncio.run(check_all()))}
+    return {figure.name: figure for figure in judge_statistics(asyncio.run(check_all()))}
 
 
 ABOUT_NOTHING = [f"{probe}: gain" for probe in ("contentless", "flattery", "plea")]
@@ -243,7 +243,7 @@ def rated_figures(path: Path, is_met):
     async def rate_all():
         return [outcome.value async for outcome in people.arate_all(read_rated_responses(path, refuse))]
 
-    return {figure.name: figure.value for figure in judge_figures([], asyncio.run(rate_all()))}
+    return {figure.name: figure.value for figure in judge_statistics([], asyncio.run(rate_all()))}
 
 
 def test_a_judge_that_agrees_with_the_ratings_has_an_auc_and_a_kappa_of_1(tmp_path):
@@ -320,7 +320,7 @@ def reviewed_figures(pairs: Path, decisions: Path, is_met):
         return [outcome.value async for outcome in people.acompare_all(reviewed)]
 
     found = asyncio.run(compare_all())
-    return found, {figure.name: figure.value for figure in judge_figures([], [], found)}
+    return found, {figure.name: figure.value for figure in judge_statistics([], [], found)}
 
 
 def test_pairs_that_people_keep_are_judged_again_by_their_futures(tmp_path):

@@ -498,6 +498,26 @@ def test_from_twenty_decisions_on_the_overview_says_how_often_mr_agrees_by_margi
         assert tables == [(("all", "85\xa0% [64, 95]", "20"), small, middle, (large, "7 of 7", "7"))]
 
 
+def test_scores_of_a_file_that_does_not_say_what_made_them_are_not_called_mr(tmp_path):
+    rows = [
+        {"prompt": [said(f"{place}?", "user")], "chosen": [said("a")], "rejected": [said("b")]}
+        | {"score_chosen": 9.0, "score_rejected": 2.0}
+        for place in range(20)
+    ]
+    write_rows(tmp_path / "p.jsonl", rows)
+    result = apply(tmp_path, *((pair_id_of(tmp_path / "p.jsonl", place), "keep", "Ada") for place in range(1, 21)))
+    assert "The score's order is the reviewer's in 100\xa0% [84, 100] of 20 pairs kept or flipped." in result.stderr
+    for name in ("p", "r"):
+        write_report(tmp_path / f"{name}.jsonl", tmp_path / f"{name}.html")
+        page = (tmp_path / f"{name}.html").read_text()
+        assert '"Worst reply first (lowest score)"' in page
+        assert "Score of candidates" in page
+        assert "Score, mean" in page
+        assert "MR of candidates" not in page
+    assert "The score&#39;s order is the reviewer&#39;s" in page
+    assert "score and reviewer agree" in page
+
+
 def test_applying_decisions_says_how_often_mr_agrees(tmp_path):
     turns = [
         tool_turn(conversation_id=f"c{place}", written_to={"file": "p.jsonl", "line": place}) for place in range(1, 21)

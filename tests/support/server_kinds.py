@@ -132,7 +132,7 @@ def _is_json(text: str) -> bool:
 SERVER_KINDS = (
     ServerKind(
         name="vLLM, SGLang, llama.cpp",
-        does="takes a JSON schema and holds it",
+        does="accepts a JSON schema and enforces it",
         happens="Nothing needs to be said.",
     ),
     ServerKind(
@@ -219,7 +219,7 @@ SERVER_KINDS = (
     ServerKind(
         name="a rate limiter",
         does="answers 429 with a `Retry-After` date that names no zone",
-        happens="The time is taken as UTC. That calls wait is said after a minute, and in the summary.",
+        happens="The time is taken as UTC. After a minute of waiting, a line says so; the summary has the total wait.",
         refuses=every(3, rate_limited("Fri, 31 Dec 2021 23:59:59")),
     ),
     ServerKind(

@@ -44,6 +44,8 @@ class Page:
     name: str
     digest: str
     """Of all pair ids: under it the browser keeps what was decided."""
+    score: str
+    """What the scores of the file are called."""
     sections: Sequence[tuple[str, Overview]]
     index: Index
 
@@ -74,7 +76,8 @@ class Page:
             "name": self.name,
             "digest": self.digest,
             "pairs": len(self.index.pairs),
-            "orders": ORDERS[self.kind],
+            "score": self.score,
+            "orders": [(key, words.format(score=self.score)) for key, words in ORDERS[self.kind]],
             "tags": self.index.tags.most_common(),
         }
 

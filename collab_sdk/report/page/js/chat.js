@@ -48,7 +48,7 @@ function chatView(chat, openTurn) {
   if (values.length) {
     const ends = scale.high > scale.low ? [scale.low, scale.high] : []; // one value needs no scale
     const [low, high] = ends.map((end) => h("span", {}, fixed(end)));
-    talk.append(h("p", { class: "scale", "aria-hidden": "true" }, low, h("span", {}, "MR"), high));
+    talk.append(h("p", { class: "scale", "aria-hidden": "true" }, low, h("span", {}, facts.score), high));
   }
   const messages = [...chat.messages];
   const last = chat.turns[chat.turns.length - 1];
@@ -105,7 +105,7 @@ function attachTurn(element, turn, { unit, before, isOpen, link }) {
   const candidate = shownCandidate(turn);
   const name = `${unit === "decision" ? "Decision" : "Turn"} ${turn.turn + 1}`;
   const label = [name];
-  if (candidate && candidate.mr !== null) label.push(`MR ${fixed(candidate.mr)}`);
+  if (candidate && candidate.mr !== null) label.push(`${facts.score} ${fixed(candidate.mr)}`);
   const others = turn.candidates.length;
   const hits = h("span", { class: "chip hits", hidden: true });
   const button = h(

@@ -64,9 +64,9 @@ function candidateCard(candidate, role, against, before, open = 1) {
   const goesOn = [...candidate.futures, candidate.observed].some((future) => future?.messages[0]?.role === "tool");
   const options = { against: against && sideOf(against), isWhole: !goesOn };
   const { elements, steps, texts } = deedsView(candidate.messages, before, options);
-  const score = h("span", { class: "mr" }, candidate.mr === null ? "no score" : `MR ${fixed(candidate.mr)}`);
+  const score = h("span", { class: "mr" }, candidate.mr === null ? "no score" : `${facts.score} ${fixed(candidate.mr)}`);
   if (candidate.stderr !== null && candidate.mr !== null) score.append(h("small", {}, errorOf(candidate)));
-  const bounds = candidate.bounds ? `, MR ${candidate.bounds.map((end) => fixed(end)).join(" to ")} with them` : "";
+  const bounds = candidate.bounds ? `, ${facts.score} ${candidate.bounds.map((end) => fixed(end)).join(" to ")} with them` : "";
   const lost = candidate.lost
     ? h("p", { class: "lost" }, `${candidate.n ? `${candidate.lost} of ${counted(candidate.n, "future")}` : counted(candidate.lost, "future")} lost${bounds}`)
     : null;

@@ -1,4 +1,4 @@
-"""What a check of a judge found, as figures: what they are, what they should be, and whether they are."""
+"""What a check of a judge found, as statistics: what they are, what they should be, and whether they are."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from itertools import combinations
 
 from collab_sdk.judging.checker import EMPTY_REPLIES, CheckedJudgements, Probe
 from collab_sdk.judging.people import RatedResponse, ReviewedPair
-from collab_sdk.report.decisions import Verdict
+from collab_sdk.report.decisions import PairAction
 from collab_sdk.stats import (
     Estimate,
     estimate_amount,
@@ -36,8 +36,8 @@ Pairs = list[list[tuple[float, float]]]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class JudgeFigure:
-    """One figure about a judge."""
+class JudgeStatistic:
+    """One statistic about a judge."""
 
     group: str
     name: str
@@ -53,47 +53,47 @@ class JudgeFigure:
         return self.holds is None and self.value.low is None and self.meaning not in ("", RISING)
 
 
-def judge_figures(
+def judge_statistics(
     checked: Sequence[CheckedJudgements],
     rated: Sequence[RatedResponse] = (),
     reviewed: Sequence[ReviewedPair] = (),
-) -> list[JudgeFigure]:
+) -> list[JudgeStatistic]:
     """All that there is something to say about, in the order of a reader's questions."""
     return [*_nothing(checked), *_same(checked), *_rated(rated), *_reviewed(reviewed)]
 
 
-def _nothing(checked: Sequence[CheckedJudgements]) -> Iterable[JudgeFigure]:
+def _nothing(checked: Sequence[CheckedJudgements]) -> Iterable[JudgeStatistic]:
     """What replies earn that deliver nothing."""
     silent = estimate_mean([[each.score for each in one.of(Probe.SILENCE)] for one in checked])
     if silent is not None:
-        yield JudgeFigure(group=NOTHING, name="no reply: score", value=silent, meaning="")
+        yield JudgeStatistic(group=NOTHING, name="no reply: score", value=silent, meaning="")
     for probe in EMPTY_REPLIES:
         pairs = _pairs(checked, Probe.SILENCE, probe)
         if (value := estimate_difference(pairs)) is not None:
             holds = _at_most(_ends(value, _changes(pairs)), TOLERANCE)
-            yield JudgeFigure(group=NOTHING, name=f"{probe}: gain", value=value, meaning="0", holds=holds)
+            yield JudgeStatistic(group=NOTHING, name=f"{probe}: gain", value=value, meaning="0", holds=holds)
     for probe in EMPTY_REPLIES:
         pairs = _pairs(checked, probe, Probe.LOGGED)
         if (value := estimate_difference(pairs)) is not None:
             holds = _above(_ends(value, _changes(pairs)), 0.0)
-            yield JudgeFigure(group=NOTHING, name=f"reply over {probe}", value=value, meaning="above 0", holds=holds)
+            yield JudgeStatistic(group=NOTHING, name=f"reply over {probe}", value=value, meaning="above 0", holds=holds)
 
 
-def _same(checked: Sequence[CheckedJudgements]) -> Iterable[JudgeFigure]:
+def _same(checked: Sequence[CheckedJudgements]) -> Iterable[JudgeStatistic]:
     """What changes where nothing has changed."""
     for probe, name in ((Probe.AGAIN, "another draw"), (Probe.BACKWARDS, "list backwards")):
         moved = [list(map(abs, group)) for group in _changes(_pairs(checked, Probe.WHOLE, probe))]
         if (value := estimate_amount(moved)) is not None:
             holds = _at_most(_ends(value, moved), TOLERANCE)
-            yield JudgeFigure(group=SAME, name=f"{name}: change", value=value, meaning="0", holds=holds)
+            yield JudgeStatistic(group=SAME, name=f"{name}: change", value=value, meaning="0", holds=holds)
         verdicts = [_verdicts(one, probe) for one in checked]
         if (kappa := estimate_kappa(verdicts)) is not None:
             holds = _is_almost_1(kappa, chats=sum(map(bool, verdicts)))
-            yield JudgeFigure(group=SAME, name=f"{name}: kappa", value=kappa, meaning="1", holds=holds)
+            yield JudgeStatistic(group=SAME, name=f"{name}: kappa", value=kappa, meaning="1", holds=holds)
     pairs = _pairs(checked, Probe.WHOLE, Probe.PADDED)
     if (value := estimate_difference(pairs)) is not None:
         holds = _at_most(_ends(value, _changes(pairs)), TOLERANCE)
-        yield JudgeFigure(group=SAME, name="said twice: gain", value=value, meaning="0 or less", holds=holds)
+        yield JudgeStatistic(group=SAME, name="said twice: gain", value=value, meaning="0 or less", holds=holds)
 
 
 def _pairs(checked: Sequence[CheckedJudgements], base: Probe, probe: Probe) -> Pairs:
@@ -125,7 +125,7 @@ def _ends(value: Estimate, groups: Groups = ()) -> Ends | None:
 
 
 def _at_most(ends: Ends | None, most: float) -> bool | None:
-    """Whether a figure is at most `most`, as far as its interval can tell."""
+    """Whether a statistic is at most `most`, as far as its interval can tell."""
     if ends is None:
         return None
     return True if ends[1] <= most else False if ends[0] > most else None
@@ -138,18 +138,18 @@ def _is_almost_1(kappa: Estimate, *, chats: int) -> bool | None:
 
 
 def _above(ends: Ends | None, least: float) -> bool | None:
-    """Whether a figure is above `least`, as far as its interval can tell."""
+    """Whether a statistic is above `least`, as far as its interval can tell."""
     if ends is None:
         return None
     return True if ends[0] > least else False if ends[1] <= least else None
 
 
-def _above_chance(name: str, value: Estimate, chance: float) -> JudgeFigure:
+def _above_chance(name: str, value: Estimate, chance: float) -> JudgeStatistic:
     holds = _above(_ends(value), chance)
-    return JudgeFigure(group=PEOPLE, name=name, value=value, meaning=f"above {chance:g}", holds=holds)
+    return JudgeStatistic(group=PEOPLE, name=name, value=value, meaning=f"above {chance:g}", holds=holds)
 
 
-def _rated(rated: Sequence[RatedResponse]) -> Iterable[JudgeFigure]:
+def _rated(rated: Sequence[RatedResponse]) -> Iterable[JudgeStatistic]:
     """Responses that people found good or bad; those to one history are alike."""
     by_chat: dict[str, list[tuple[float, bool]]] = {}
     for each in rated:
@@ -178,9 +178,9 @@ def as_many_good(known: Sequence[tuple[float, bool]]) -> float:
     return min(cuts, key=lambda cut: abs(sum(value >= cut for value, _ in known) - many))
 
 
-def _reviewed(reviewed: Sequence[ReviewedPair]) -> Iterable[JudgeFigure]:
+def _reviewed(reviewed: Sequence[ReviewedPair]) -> Iterable[JudgeStatistic]:
     """Pairs that people kept or flipped; the margin is the judge's for what the first judge chose."""
-    kept, flipped = ({}, {}) if not reviewed else (_margins(reviewed, Verdict.KEEP), _margins(reviewed, Verdict.FLIP))
+    kept, flipped = (_margins(reviewed, action) for action in (PairAction.KEEP, PairAction.FLIP))
     chats = dict.fromkeys([*kept, *flipped])
     if not chats:
         return
@@ -199,10 +199,10 @@ def _reviewed(reviewed: Sequence[ReviewedPair]) -> Iterable[JudgeFigure]:
     yield from _by_margin("pairs", margins)
 
 
-def _margins(reviewed: Sequence[ReviewedPair], verdict: Verdict) -> dict[str, list[float]]:
+def _margins(reviewed: Sequence[ReviewedPair], action: PairAction) -> dict[str, list[float]]:
     found: dict[str, list[float]] = {}
     for pair in reviewed:
-        if pair.verdict is verdict and pair.margin is not None:
+        if pair.action is action and pair.margin is not None:
             found.setdefault(pair.conversation.id, []).append(pair.margin)
     return found
 
@@ -212,8 +212,8 @@ def _both_ways(right: float) -> list[tuple[bool, bool]]:
     return [(judge[0], True), (judge[1], False)]
 
 
-def _by_margin(name: str, margins: Groups) -> Iterable[JudgeFigure]:
+def _by_margin(name: str, margins: Groups) -> Iterable[JudgeStatistic]:
     """How often the judge's order is people's, in thirds of the judge's margin."""
     for third in order_by_size(margins):
         said = f"{name}, {third.size} margin (to {third.largest:.2f})"
-        yield JudgeFigure(group=PEOPLE, name=said, value=third.agreed, meaning=RISING)
+        yield JudgeStatistic(group=PEOPLE, name=said, value=third.agreed, meaning=RISING)
