@@ -85,7 +85,6 @@ TILL = Part(
     name="till",
     at_till=True,
     arms=ARMS[:4],
-    lessons=200,
     longest_reply=120,
     openings=24,
     evaluated=60,
