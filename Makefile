@@ -12,11 +12,12 @@ test: lint
 	$(BIN)/python -m compileall -q collab_sdk cli plugins tests/support # once, for hundreds of processes
 	$(MAKE) --no-print-directory tests
 
+# Three processes for two cores: one of them mostly waits, for a server, a disk or a process that it has started.
 tests: .venv/dev-ready
-	OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n 2
+	OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n 3
 
 quick: .venv/dev-ready
-	OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n 2 -m "not slow and not server and not browser and not gpu"
+	OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n 3 -m "not slow and not server and not browser and not gpu"
 
 lint: style types
 
