@@ -176,7 +176,7 @@ class RateBroker:
             endpoint = self._endpoint(key)
             if not is_repeated:
                 endpoint.learn(seen, now)
-            grants[key] = endpoint.grant(incarnation, seen, now, until)
+            grants[key] = endpoint.grant(incarnation, seen, now, until, is_repeated=is_repeated)
         return Grant(endpoints=grants, lent=account.lent, spent=spent, interval=interval)
 
     def died(self, incarnation: str) -> None:
@@ -273,11 +273,13 @@ class _Lease:
     """What a client has of an endpoint's slots."""
 
     slots: int = 0
+    before: int = 0
+    """What it had when it reported, and has until it hears of `slots`; its next report says that it has."""
     report: EndpointReport = field(default_factory=EndpointReport)
 
     @property
     def taken(self) -> int:
-        return max(self.slots, self.report.in_flight)
+        return max(self.slots, self.before, self.report.in_flight)
 
     @property
     def demand(self) -> int:
@@ -305,8 +307,10 @@ class _SharedEndpoint:
             self._limit.troubled()
         self._tokens_paid_off = max(now, self._tokens_paid_off) + report.tokens * self._seconds_per_token
 
-    def grant(self, name: str, report: EndpointReport, now: float, until: float) -> EndpointGrant:
+    def grant(self, name: str, report: EndpointReport, now: float, until: float, *, is_repeated: bool) -> EndpointGrant:
         lease = self.leases.setdefault(name, _Lease())
+        if not is_repeated:
+            lease.before = lease.slots
         lease.report, lease.slots = report, 0
         limit = int(self._limit.value)
         free = limit - sum(each.taken for each in self.leases.values() if each is not lease)

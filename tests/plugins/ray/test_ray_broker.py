@@ -148,6 +148,8 @@ def test_slots_go_to_whoever_has_work():
     assert slots(broker, "idle") == 10, "there is nobody else"
     assert slots(broker, "busy", waiting=50) == 0
     assert slots(broker, "idle") == 0
+    assert slots(broker, "busy", waiting=50) == 0, "the idle one may not have heard of it"
+    assert slots(broker, "idle") == 0
     assert slots(broker, "busy", waiting=50) == 10
 
 
