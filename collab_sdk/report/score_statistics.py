@@ -30,6 +30,7 @@ class ScoreStatistics:
     """Gathers what scored conversations tell."""
 
     score: str = MR
+    """What the scores of the file are called."""
     turns: int = 0
     units: set[str] = field(default_factory=set)
     """What was scored: turns or decisions."""

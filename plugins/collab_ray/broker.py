@@ -38,6 +38,7 @@ class EndpointReport:
     busy: int = 0
     """Calls that hold a slot: in flight, or waiting before a retry."""
     in_flight: int = 0
+    """Calls that a server is working on."""
     waiting: int = 0
     oldest: int = 0
     """The number of the first opened conversation that waits."""
