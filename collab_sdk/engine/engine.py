@@ -435,7 +435,7 @@ class Engine:
             raise BotError(f"{model.name} raised {type(error).__name__}: {one_line(str(error))}") from error
         finally:
             endpoint.admission.in_flight -= 1
-            self.budget.finish(usd)
+            self.budget.finish(endpoint.admission, usd)
         seconds = self._clock() - started
         endpoint.answered(seconds)
         self.ledger.answered(request.role, reply, seconds)

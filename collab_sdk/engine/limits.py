@@ -9,6 +9,16 @@ from collab_sdk.engine.retry import Sleep
 from collab_sdk.errors import BudgetError
 from collab_sdk.spec import Limits
 
+MOST_CALLS = 10**15
+"""That a budget pays for: of a price near 0, more than any number that can be counted in."""
+ROUNDING = 1e-6
+"""What may be lacking of a call's price, as a share of it: the sum of many prices is not exact."""
+
+
+def calls_paid_for(usd: float, price: float) -> int:
+    """How many calls at `price` so many US dollars pay for."""
+    return int(min(usd / price + ROUNDING, MOST_CALLS)) if price else MOST_CALLS
+
 
 class RateLimiting(Protocol):
     async def wait(self) -> None:
@@ -22,7 +32,7 @@ class Spending(Protocol):
     async def start(self, admission: Admission) -> None:
         """Count one call of those that `admission` has let in. Raises BudgetError if it would pass a limit."""
 
-    def finish(self, usd: float | None) -> None:
+    def finish(self, admission: Admission, usd: float | None) -> None:
         """Account for a call that ended; `usd` is None where it cost nothing or nobody knows."""
 
 
@@ -91,12 +101,12 @@ class Budget:
             raise BudgetError(f"The limit of {self.max_calls} calls is reached.")
         if self.max_usd is not None:
             mean = self.usd / self._priced if self._priced else 0.0
-            if self.usd + mean * (self._in_flight + 1) > self.max_usd or self.usd >= self.max_usd:
+            if self.usd >= self.max_usd or calls_paid_for(self.max_usd - self.usd, mean) <= self._in_flight:
                 raise BudgetError(f"The limit of ${self.max_usd:g} is reached (${self.usd:.4f} spent).")
         self.calls += 1
         self._in_flight += 1
 
-    def finish(self, usd: float | None) -> None:
+    def finish(self, admission: Admission, usd: float | None) -> None:
         """Account for a call that ended; `usd` is None where it cost nothing or nobody knows."""
         self._in_flight -= 1
         if usd is not None:

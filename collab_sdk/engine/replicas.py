@@ -75,13 +75,20 @@ class Replicas:
         sleep: Sleep,
         agree_on: AgreeOn,
     ) -> Self:
-        """Those of `model`, which the limiter knows as `endpoint`. They share a rate limit, not their admission."""
-        rate_limit = limiter.rate_limit(endpoint)
+        """Those of `model`, which the limiter knows as `endpoint`. They share a rate limit, not their admission.
+
+        Who has other replicas of the same model has other admissions, for calls go from one to those beside it.
+        """
+        rate_limit, replicas = limiter.rate_limit(endpoint), named_replicas(model)
+        all_names = " ".join(name for name, _ in replicas)
         model_of = {
             Endpoint(
-                name=name, admission=limiter.admission(f"{name} {endpoint}"), rate_limit=rate_limit, clock=clock
+                name=name,
+                admission=limiter.admission(f"{name} of {all_names} {endpoint}"),
+                rate_limit=rate_limit,
+                clock=clock,
             ): replica
-            for name, replica in named_replicas(model)
+            for name, replica in replicas
         }
         return cls(model_of, clock, sleep, agree_on)
 

@@ -10,10 +10,11 @@ nor counted twice.
 
 import hmac
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Self
 
-from collab_sdk.engine import AdaptiveLimit, Usage
+from collab_sdk.engine import AdaptiveLimit, Usage, calls_paid_for
 from collab_sdk.jobs import dumps, loads
 from collab_sdk.spec import Limits
 
@@ -25,8 +26,6 @@ MAX_REPORTS_PER_SECOND = 400
 """Of all clients together, for each costs a fraction of a millisecond."""
 MOST_WARNINGS = 100
 """Different ones, of each client and of all together: what comes after them is left out."""
-MOST_LENT = 1e15
-"""Calls that a budget pays for: of a price near 0, more than any number that can be counted in."""
 START_HORIZON = 0.15
 """Seconds beyond the report after next for which starts are granted."""
 
@@ -138,7 +137,8 @@ class Coordinator:
 
 
 class RateBroker:
-    """Shares `limits` among clients. Budgets are exact: what a dead client was lent counts as spent.
+    """Shares `limits` among clients. Budgets are exact: what a client that is gone was lent counts as called, and what
+    became of it is not known: each of those calls may have cost what others do.
 
     The slots of a client that is silent are lent again once no call of it can be in flight any more: it starts none
     after STALE_SECONDS, and a call takes at most the timeout of `limits`, or that of its model if that is longer. Its
@@ -152,28 +152,31 @@ class RateBroker:
         self._clock = clock
         self._endpoints: dict[str, _SharedEndpoint] = {}
         self._accounts: dict[str, _Account] = {}
+        """By process, of those that are not known to be dead."""
+        self._dead: dict[str, _Account] = {}
+        self._of_the_dead = _Tally()
+        """What they add up to: a run may see thousands of deaths, and a report is not to read them all."""
         self._warnings: dict[str, None] = {}
 
     def report(self, incarnation: str, report: Report) -> Grant:
         """Takes in the report of a client's process; returns what it may do now."""
         now = self._clock()
-        account = self._accounts.setdefault(incarnation, _Account())
-        is_repeated = 0 < report.number <= account.report.number
-        account.seen, account.report = now, report
         for text in report.warnings:
             if len(self._warnings) < MOST_WARNINGS:
                 self._warnings.setdefault(text)
         self._close_silent(now)
-        if account.has_died:  # its node came back after it was given up
-            endpoints = dict.fromkeys(report.endpoints, EndpointGrant(slots=0, spacing=0.0))
-            return Grant(endpoints=endpoints, lent=account.lent, spent=None, interval=MAX_INTERVAL)
+        if incarnation in self._dead:  # it was on its way, or the node came back after it was given up
+            return self._farewell(self._dead[incarnation], report)
+        account = self._accounts.setdefault(incarnation, _Account())
+        is_repeated = not account.takes(report)
+        account.seen = now
         account.is_closed = False
         spent = self._lend(account)
         living = sum(not each.is_closed for each in self._accounts.values())
         interval = min(MAX_INTERVAL, max(MIN_INTERVAL, living / MAX_REPORTS_PER_SECOND))
         until = now + 2 * interval + START_HORIZON
         grants = {}
-        for key, seen in report.endpoints.items():
+        for key, seen in account.report.endpoints.items():
             endpoint = self._endpoint(key)
             if not is_repeated:
                 endpoint.learn(seen, now)
@@ -182,22 +185,34 @@ class RateBroker:
 
     def died(self, incarnation: str) -> None:
         """Closes the account of a process that is certainly gone: its slots can be lent again at once."""
-        self._accounts.setdefault(incarnation, _Account()).has_died = True
-        self._close(incarnation)
+        if incarnation not in self._dead:
+            account = self._accounts.pop(incarnation, None) or _Account()
+            self._close(incarnation, account)
+            self._dead[incarnation] = account
+            self._of_the_dead.add(account)
 
     def totals(self, heard: int = 0) -> Totals:
         """Returns what all clients have reported; of the warnings those that come after so many."""
-        usage: dict[str, Usage] = {}
-        for account in self._accounts.values():
-            for role, used in account.report.usage.items():
-                usage[role] = usage.get(role, Usage()) + used
-        quarantined = sum(account.report.quarantined for account in self._accounts.values())
+        tally = self._tally()
         return Totals(
-            usage=usage,
-            quarantined=quarantined,
+            usage=tally.usage,
+            quarantined=tally.quarantined,
             in_flight=self._in_flight(),
             warnings=tuple(self._warnings)[heard:],
         )
+
+    def _farewell(self, account: "_Account", report: Report) -> Grant:
+        """Takes in what a process says that is given up; it may do nothing more."""
+        if account.takes(report):
+            self._of_the_dead = _Tally.of(self._dead.values())
+        endpoints = dict.fromkeys(report.endpoints, EndpointGrant(slots=0, spacing=0.0))
+        return Grant(endpoints=endpoints, lent=account.lent, spent=None, interval=MAX_INTERVAL)
+
+    def _tally(self) -> "_Tally":
+        tally = self._of_the_dead.copy()
+        for account in self._accounts.values():
+            tally.add(account)
+        return tally
 
     def _in_flight(self) -> int:
         self._close_silent(self._clock())
@@ -208,10 +223,10 @@ class RateBroker:
         """Closes the accounts of clients that can have nothing in flight any more."""
         for name, each in self._accounts.items():
             if not each.is_closed and now - each.seen > max(self.lease_seconds, STALE_SECONDS + each.report.longest):
-                self._close(name)
+                self._close(name, each)
 
-    def _close(self, incarnation: str) -> None:
-        self._accounts[incarnation].is_closed = True
+    def _close(self, incarnation: str, account: "_Account") -> None:
+        account.is_closed = True
         for endpoint in self._endpoints.values():
             endpoint.leases.pop(incarnation, None)
 
@@ -223,26 +238,20 @@ class RateBroker:
     def _lend(self, account: "_Account") -> str | None:
         """Lends calls, as many as are wanted and left. Returns which budget is spent, if there will be no more."""
         account.lent = account.report.lent
-        limits, everyone = self._limits, self._accounts.values()
+        limits = self._limits
         if limits.max_calls is None and limits.max_usd is None:
             return None
-        lent = sum(each.lent for each in everyone)
-        called = sum(each.called for each in everyone)
+        so_far = self._tally()
         more, spent = account.report.wanted, None
         if limits.max_calls is not None:
-            more = min(more, limits.max_calls - lent)
-            if called >= limits.max_calls:
+            more = min(more, limits.max_calls - so_far.lent)
+            if so_far.called >= limits.max_calls:
                 spent = f"The limit of {limits.max_calls} calls is reached."
         if limits.max_usd is not None:
-            usd = sum(each.report.usd for each in everyone)
-            priced = sum(each.report.priced for each in everyone)
-            mean = usd / priced if priced else 0.0
-            finished = sum(each.finished for each in everyone)
-            if mean:
-                affordable = min((limits.max_usd - usd) / mean, MOST_LENT)
-                more = min(more, int(affordable) - (lent - finished))
-            if usd >= limits.max_usd or usd + mean * (called - finished + 1) > limits.max_usd:
-                more, spent = 0, f"The limit of ${limits.max_usd:g} is reached (${usd:.4f} spent)."
+            affordable = calls_paid_for(limits.max_usd - so_far.usd, so_far.mean_usd)
+            more = min(more, affordable - (so_far.lent - so_far.finished))
+            if so_far.usd >= limits.max_usd or affordable <= so_far.called - so_far.finished:
+                more, spent = 0, f"The limit of ${limits.max_usd:g} is reached ({so_far.told_usd})."
         account.lent += max(0, more)
         return spent if account.report.wanted else None
 
@@ -256,23 +265,74 @@ class _Account:
     report: Report = field(default_factory=Report)
     is_closed: bool = False
     """Whether it has nothing in flight, as far as one can know: it died, or was silent for long."""
-    has_died: bool = False
+
+    def takes(self, report: Report) -> bool:
+        """Takes in a report, unless it, or a later one, was taken in before; whether it did."""
+        if 0 < report.number <= self.report.number:
+            return False
+        self.report = report
+        return True
 
     @property
     def called(self) -> int:
         """Of one that is gone whatever it was lent may have been called."""
         return self.lent if self.is_closed else self.report.calls
 
+
+@dataclass(kw_only=True, slots=True)
+class _Tally:
+    """What accounts add up to."""
+
+    lent: int = 0
+    called: int = 0
+    finished: int = 0
+    usd: float = 0.0
+    priced: int = 0
+    unknown: int = 0
+    """Calls of processes that are gone, of which nobody knows what they cost."""
+    quarantined: int = 0
+    usage: dict[str, Usage] = field(default_factory=dict)
+    """By role."""
+
+    @classmethod
+    def of(cls, accounts: Iterable[_Account]) -> Self:
+        tally = cls()
+        for account in accounts:
+            tally.add(account)
+        return tally
+
+    def copy(self) -> Self:
+        return replace(self, usage=dict(self.usage))
+
+    def add(self, account: _Account) -> None:
+        report = account.report
+        self.lent += account.lent
+        self.called += account.called
+        self.finished += report.finished
+        self.usd += report.usd
+        self.priced += report.priced
+        self.unknown += account.called - report.finished if account.is_closed else 0
+        self.quarantined += report.quarantined
+        for role, used in report.usage.items():
+            self.usage[role] = self.usage.get(role, Usage()) + used
+
     @property
-    def finished(self) -> int:
-        """What has no price when its process is gone will get none."""
-        return self.lent if self.is_closed else self.report.finished
+    def mean_usd(self) -> float:
+        return self.usd / self.priced if self.priced else 0.0
+
+    @property
+    def told_usd(self) -> str:
+        reserved = self.unknown * self.mean_usd
+        lost = f", up to ${reserved:.4f} more by workers that are gone" if reserved else ""
+        return f"${self.usd:.4f} spent{lost}"
 
 
 @dataclass(kw_only=True, slots=True)
 class _Lease:
     """What a client has of an endpoint's slots."""
 
+    seen: float = 0.0
+    """When its client reported last."""
     slots: int = 0
     before: int = 0
     """What it had when it reported, and has until it hears of `slots`; its next report says that it has."""
@@ -312,24 +372,30 @@ class _SharedEndpoint:
         lease = self.leases.setdefault(name, _Lease())
         if not is_repeated:
             lease.before = lease.slots
-        lease.report, lease.slots = report, 0
+        lease.seen, lease.report, lease.slots = now, report, 0
         limit = int(self._limit.value)
         free = limit - sum(each.taken for each in self.leases.values() if each is not lease)
-        lease.slots = max(0, min(free, self._fair_share(name, limit)))
+        lease.slots = max(0, min(free, self._fair_share(name, limit, now)))
         spacing = self._limit.spacing * limit / lease.slots if lease.slots else 0.0
         return EndpointGrant(slots=lease.slots, spacing=spacing, starts=self._starts(report.starts, now, until))
 
-    def _fair_share(self, name: str, limit: int) -> int:
-        """Returns what the client asks for and an equal part of the rest, or its part by demand of too little."""
-        leases = self.leases
+    def _fair_share(self, name: str, limit: int, now: float) -> int:
+        """Returns the client's part of the slots: what it asks for and an equal part of the rest, or its part by demand
+        of too little. The parts of all who report add up to what those who are silent leave.
+        """
+        leases = {each: lease for each, lease in self.leases.items() if now - lease.seen <= STALE_SECONDS}
+        limit -= sum(lease.taken for each, lease in self.leases.items() if each not in leases)
+        limit = max(0, limit)
         demand = sum(lease.demand for lease in leases.values())
         if demand <= limit:
-            return leases[name].demand + max((limit - demand) // len(leases), 1)
-        parts = {each: limit * lease.demand / demand for each, lease in leases.items()}
+            parts = {each: lease.demand + (limit - demand) / len(leases) for each, lease in leases.items()}
+        else:
+            parts = {each: limit * lease.demand / demand for each, lease in leases.items()}
         left = limit - sum(map(int, parts.values()))
-        # The slots that do not divide go to the largest remainders; among equals to whoever is furthest behind.
-        ranked = sorted(parts, key=lambda each: (int(parts[each]) - parts[each], leases[each].report.oldest, each))
-        return int(parts[name]) + (name in ranked[:left])
+        # The slots that do not divide go to those who wait, one each: first to whoever is furthest behind.
+        open_to = [each for each, part in parts.items() if int(part) < part]
+        open_to.sort(key=lambda each: (not leases[each].report.waiting, leases[each].report.oldest, each))
+        return int(parts[name]) + (name in open_to[:left])
 
     def _starts(self, wanted: int, now: float, until: float) -> tuple[float, ...]:
         """Returns when calls may start, in seconds from now, as far as that is before `until`."""

@@ -1,7 +1,7 @@
 """A worker's part of the limits that all share: the limiter of its engine, and the reports that renew it."""
 
 import asyncio
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 
@@ -20,7 +20,7 @@ from collab_sdk.errors import BudgetError
 from collab_sdk.secrets import one_line
 
 MAX_START_DELAY = 0.05
-"""Seconds by which a start may be late; a later one would crowd those after it."""
+"""Seconds by which a start may be late; a later one would crowd those after it, unless none was for as long."""
 LONGEST_WARNING = 1000
 """Characters."""
 
@@ -60,6 +60,7 @@ class LeasedRateLimit:
     def __init__(self, clock: Callable[[], float], sleep: Sleep, *, limited: bool) -> None:
         self.tokens = 0
         self._waiting: deque[asyncio.Future[float]] = deque()
+        self._last = float("-inf")
         self._clock = clock
         self._sleep = sleep
         self._limited = limited
@@ -72,7 +73,9 @@ class LeasedRateLimit:
             now = self._clock()
             if start > now:
                 await self._sleep(start - now)
-            if self._clock() <= start + MAX_START_DELAY:
+            now = self._clock()
+            if now <= start + MAX_START_DELAY or now >= self._last + MAX_START_DELAY:
+                self._last = now
                 return
 
     def charge(self, tokens: int) -> None:
@@ -101,8 +104,8 @@ class LeasedBudget:
         self.calls, self.finished, self.priced, self.lent = 0, 0, 0, 0
         self.usd = 0.0
         self._limited = limited
-        self._without_slot: list[asyncio.Future[None]] = []
-        self._without_call: list[asyncio.Future[None]] = []
+        self._without_slot: dict[Admission, deque[asyncio.Future[None]]] = defaultdict(deque)
+        self._without_call: deque[asyncio.Future[None]] = deque()
 
     @property
     def waiting(self) -> int:
@@ -112,7 +115,7 @@ class LeasedBudget:
     async def start(self, admission: Admission) -> None:
         while True:
             if admission.in_flight >= int(admission.limit):
-                queue = self._without_slot
+                queue = self._without_slot[admission]
             elif self._limited and self.calls >= self.lent:
                 queue = self._without_call
             else:
@@ -122,18 +125,19 @@ class LeasedBudget:
             await turn
         self.calls += 1
 
-    def finish(self, usd: float | None) -> None:
+    def finish(self, admission: Admission, usd: float | None) -> None:
         self.finished += 1
         if usd is not None:
             self.usd += usd
             self.priced += 1
-        self._look_again()
+        self._look_again(admission)
 
     def renew(self, lent: int, spent: str | None) -> None:
         """Wakes the calls that wait: they may start, or fail since the budget is `spent`."""
         self.lent = lent
-        self._look_again()
-        waiting, self._without_call = self._without_call, []
+        for admission in self._without_slot:
+            self._look_again(admission)
+        waiting, self._without_call = self._without_call, deque()
         for turn in waiting:
             if turn.done():  # cancelled
                 continue
@@ -142,11 +146,14 @@ class LeasedBudget:
             else:
                 turn.set_result(None)
 
-    def _look_again(self) -> None:
-        waiting, self._without_slot = self._without_slot, []
-        for turn in waiting:
-            if not turn.done():
+    def _look_again(self, admission: Admission) -> None:
+        """Wakes as many of those that wait for a slot as there are now."""
+        free, waiting = int(admission.limit) - admission.in_flight, self._without_slot[admission]
+        while free > 0 and waiting:
+            turn = waiting.popleft()
+            if not turn.done():  # cancelled
                 turn.set_result(None)
+                free -= 1
 
 
 @dataclass(kw_only=True, slots=True)

@@ -1,7 +1,9 @@
 """What the workers of a run share, with clients in one process and no Ray."""
 
 import asyncio
+import contextlib
 import time
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -18,7 +20,7 @@ from collab_ray.broker import (
     RateBroker,
     Report,
 )
-from collab_ray.client import LONGEST_WARNING, RateClient
+from collab_ray.client import LONGEST_WARNING, LeasedRateLimit, RateClient
 from collab_ray.outcomes import LARGEST, OutcomeCache
 from support.fakes import says
 
@@ -153,6 +155,29 @@ def test_slots_go_to_whoever_has_work():
     assert slots(broker, "busy", waiting=50) == 10
 
 
+def test_a_client_that_waits_gets_a_slot_however_many_are_idle_or_ask_for_more():
+    for idle, large, limit in ((2, 0, 1), (15, 0, 5), (0, 3, 4), (1, 1, 1)):
+        broker = warmed(limit)
+        for number in range(idle):
+            slots(broker, f"idle {number}")
+        for _ in range(3):  # what one loses is lent again once it has heard of that
+            for number in range(large):
+                slots(broker, f"large {number}", waiting=100, oldest=9)
+            for number in range(idle):
+                slots(broker, f"idle {number}")
+            got = slots(broker, "small", waiting=1, oldest=2)
+        assert got >= 1, (idle, large, limit)
+
+
+def test_a_silent_client_that_holds_nothing_keeps_nothing_from_others():
+    clock = Clock()
+    broker = warmed(8, clock)
+    assert slots(broker, "busy", waiting=8) == 8
+    assert slots(broker, "silent", waiting=64) == 0
+    clock.now += STALE_SECONDS + 1
+    assert slots(broker, "busy", busy=8, in_flight=8, waiting=8) == 8
+
+
 def test_the_slots_of_a_silent_client_come_back_once_its_calls_cannot_be_in_flight():
     clock = Clock()
     broker = warmed(10, clock)
@@ -249,6 +274,13 @@ def test_a_report_that_arrives_twice_is_counted_once():
     assert broker.report("b", busy(starts=1)).endpoints["model"].starts == (0.0,), "5 seconds are owed, and not 10"
 
 
+def test_a_report_that_is_overtaken_by_a_later_one_changes_nothing():
+    broker = RateBroker(Limits(max_calls=10), clock=Clock())
+    broker.report("a", Report(number=2, calls=4, lent=4, wanted=6))
+    broker.report("a", Report(number=1, calls=1, lent=1))
+    assert broker.report("b", Report(number=1, wanted=10)).lent == 0
+
+
 def test_max_calls_is_exact_over_all_clients():
     server = Server()
     _, ended = asyncio.run(together(Limits(max_calls=37), server, clients=4, calls=40))
@@ -265,6 +297,34 @@ def test_max_usd_holds_over_all_clients():
     assert server.calls <= 25
     assert server.calls >= 22
     assert all(isinstance(error, BudgetError) for error in ended if isinstance(error, Exception))
+
+
+@pytest.mark.parametrize("price", [0.01, 0.07, 0.1, 1 / 3])
+def test_max_usd_pays_for_as_many_calls_as_in_one_process(price):
+    """Sums of such prices are not exact."""
+    limits = Limits(max_usd=round(7 * price, 9), concurrency=1)
+    apart, shared = Server(usd=price), Server(usd=price)
+
+    async def alone() -> None:
+        engine = Engine(limits=limits)
+        for n in range(9):
+            with contextlib.suppress(BudgetError):
+                await engine.call(apart, request(n))
+
+    asyncio.run(alone())
+    asyncio.run(together(limits, shared, clients=1, calls=9))
+    assert apart.calls == shared.calls == 7
+
+
+def test_what_the_dead_may_have_paid_is_kept_for_them():
+    broker = RateBroker(Limits(max_usd=1.0), clock=Clock())
+    for number in range(3):
+        broker.report(f"dead {number}", Report(number=1, wanted=30, finished=1, calls=1, lent=1, usd=0.01, priced=1))
+        broker.died(f"dead {number}")
+    alive = broker.report("alive", Report(wanted=100))
+    assert (alive.lent, alive.spent) == (7, None)
+    spent = broker.report("alive", Report(calls=7, lent=7, finished=7, usd=0.07, priced=7, wanted=1)).spent
+    assert spent == "The limit of $1 is reached ($0.1000 spent, up to $0.9000 more by workers that are gone)."
 
 
 def test_a_price_near_nothing_pays_for_any_number_of_calls():
@@ -311,6 +371,68 @@ def test_all_clients_together_keep_to_the_requests_per_minute():
     span = server.starts[-1] - server.starts[0]
     assert len(server.starts) == 60
     assert (len(server.starts) - 1) / span <= 3000 / 60 * 1.05
+
+
+def test_of_starts_that_were_all_missed_one_is_taken():
+    """A loop that is held up again and again would make no call otherwise; and more would crowd those after them."""
+    clock = Clock()
+
+    async def late(seconds: float) -> None:
+        await asyncio.sleep(0)
+        clock.now = 110.0
+
+    async def main() -> tuple[int, int]:
+        limit = LeasedRateLimit(clock, late, limited=True)
+        calls = [asyncio.create_task(limit.wait()) for _ in range(5)]
+        await asyncio.sleep(0)
+        limit.assign(clock.now + 0.1 * number for number in range(1, 6))
+        for _ in range(5):
+            await asyncio.sleep(0)
+        found = sum(call.done() for call in calls), limit.starts
+        for call in calls:
+            call.cancel()
+        return found
+
+    assert asyncio.run(main()) == (1, 4)
+
+
+def test_two_roles_whose_replicas_differ_share_what_they_have_in_common_without_harm():
+    class Replica:
+        name, price, api_key = "hosted", None, None
+
+        def __init__(self, address: str, seconds: float) -> None:
+            self.fingerprint, self.seconds = {"model": "hosted", "api_base": address}, seconds
+
+        async def achat(self, request: ChatRequest) -> ChatReply:
+            await asyncio.sleep(self.seconds)
+            return ChatReply(content="yes")
+
+    class Several:
+        name, price, fingerprint = "hosted", None, {"model": "hosted"}
+
+        def __init__(self, *replicas: Replica) -> None:
+            self.replicas = replicas
+
+    async def main() -> list[object]:
+        broker = RateBroker(Limits(concurrency=4), clock=time.monotonic)
+
+        async def send(report: Report) -> Grant:
+            return broker.report("a", report)
+
+        client = RateClient(send, rate_limited=False, limited=False, clock=time.monotonic)
+        engine, first = Engine(limiter=client), Replica("http://1", 0.02)
+        reporting = asyncio.create_task(client.keep_reporting())
+        models = (Several(first, Replica("http://2", 0.02)), Several(first, Replica("http://3", 0.0)))
+        calls = [
+            engine.call(model, replace(request(number), conversation_id=str(number)))
+            for first_number, model in zip((0, 40), models, strict=True)
+            for number in range(first_number, first_number + 40)
+        ]
+        ended = await asyncio.wait_for(asyncio.gather(*calls, return_exceptions=True), timeout=60)
+        reporting.cancel()
+        return ended
+
+    assert [getattr(reply, "content", reply) for reply in asyncio.run(main())] == ["yes"] * 80
 
 
 def test_tokens_are_paid_off_by_all_clients_together():

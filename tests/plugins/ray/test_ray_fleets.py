@@ -1,6 +1,7 @@
 """Whatever becomes of the workers of a run: what they did is counted once, and nothing is lent twice."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 from hypothesis import settings
@@ -18,9 +19,12 @@ from collab_sdk.models import CallRole
 from collab_sdk.spec import Limits
 from collab_sdk.values import dumps, loads
 
-CONCURRENCY, MAX_CALLS, MAX_USD, TIMEOUT = 8, 60, 8.0, 30.0
+CONCURRENCY, MAX_CALLS, TIMEOUT = 8, 60, 30.0
 PRICE = 0.25
 """Of a call that is answered; one that fails costs nothing."""
+PAID = 32
+"""Answers that the money is enough for."""
+TINY = 1e-9
 ATTEMPTS = 3
 ANSWERED, FAILED, REFUSED = "answered", "failed", "refused"
 """What becomes of a call; the last for the rate, so the endpoint is asked less."""
@@ -33,9 +37,10 @@ MOST = 5
 class Worker:
     """A process with a RateClient: its calls go as the engine's do, and end when they are told to."""
 
-    def __init__(self, name: str, loop: asyncio.AbstractEventLoop, clock) -> None:
+    def __init__(self, name: str, loop: asyncio.AbstractEventLoop, clock, *, limited: bool, price: float) -> None:
         self.name = name
-        self.client = RateClient(self._send, rate_limited=False, limited=True, clock=clock)
+        self.client = RateClient(self._send, rate_limited=False, limited=limited, clock=clock)
+        self._price = price
         self.in_flight: list[tuple[float, asyncio.Future[str]]] = []
         """When each call began, and what will become of it."""
         self.sent: Report | None = None
@@ -44,8 +49,6 @@ class Worker:
         """The last that has arrived."""
         self.promised = 0
         """Calls that the broker has lent it, whether or not it was told."""
-        self.heard_at = clock()
-        """When a report of its arrived last."""
         self._loop, self._clock = loop, clock
         self._answer: asyncio.Future[Grant] = loop.create_future()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -96,10 +99,10 @@ class Worker:
                 usd = None
                 try:
                     outcome = await ended
-                    usd = PRICE if outcome == ANSWERED else None
+                    usd = self._price if outcome == ANSWERED else None
                 finally:
                     admission.in_flight -= 1
-                    budget.finish(usd)
+                    budget.finish(admission, usd)
                 if usd is not None:
                     admission.succeeded(0.1)
                     self.usage.usd += usd
@@ -117,29 +120,43 @@ class Fleets(RuleBasedStateMachine):
 
     workers = Bundle("workers")
 
-    @initialize(target=workers, number=st.integers(1, 3))
-    def begin(self, number):
+    @initialize(
+        target=workers,
+        number=st.integers(1, 3),
+        concurrency=st.integers(1, CONCURRENCY),
+        limited=st.booleans(),
+        price=st.sampled_from([PRICE, 0.01]),
+    )
+    def begin(self, number, *, concurrency, limited, price):
+        """`price` is one that a float holds exactly, or one that it does not."""
         self.now = 0.0
+        self.concurrency, self.limited, self.price, self.max_usd = concurrency, limited, price, PAID * price
         self.loop = asyncio.new_event_loop()
         self.loop.time = lambda: self.now
-        limits = Limits(concurrency=CONCURRENCY, max_calls=MAX_CALLS, max_usd=MAX_USD, timeout=TIMEOUT)
+        limits = Limits(concurrency=concurrency, timeout=TIMEOUT)
+        if limited:
+            limits = replace(limits, max_calls=MAX_CALLS, max_usd=self.max_usd)
         self.broker = RateBroker(limits, clock=lambda: self.now)
-        first = Report(calls=1, lent=1, finished=1, usd=PRICE, priced=1)
+        first = Report(calls=1, lent=1, finished=1, usd=price, priced=1)
         first.endpoints = {"model": EndpointReport(answered=1000, seconds=0.1)}
         self.broker.report("first", first)
         self.broker.died("first")  # the endpoint has shown what it bears, and a call what it costs
         self.living: list[Worker] = []
         self.dead: list[Worker] = []
-        self.is_money_exact = True
         return multiple(*(self.join() for _ in range(number)))
 
     @rule(target=workers)
     def join_late(self):
         """Few in all, or hardly anything would happen to each."""
-        return multiple(*([self.join()] if len(self.living) + len(self.dead) < MOST else []))
+        return multiple(*([self.join()] if len(self.everyone) < MOST else []))
+
+    @property
+    def everyone(self):
+        return [*self.living, *self.dead]
 
     def join(self):
-        worker = Worker(f"worker-{len(self.living) + len(self.dead)}", self.loop, lambda: self.now)
+        name, settings = f"worker-{len(self.everyone)}", {"limited": self.limited, "price": self.price}
+        worker = Worker(name, self.loop, lambda: self.now, **settings)
         self.living.append(worker)
         return worker
 
@@ -162,7 +179,7 @@ class Fleets(RuleBasedStateMachine):
 
     def deliver(self, worker):
         grant = self.broker.report(worker.name, worker.sent)
-        worker.told, worker.promised, worker.heard_at = worker.sent, grant.lent, self.now
+        worker.told, worker.promised = worker.sent, grant.lent
         return grant
 
     def turn(self):
@@ -198,8 +215,6 @@ class Fleets(RuleBasedStateMachine):
         for worker in self.living:
             while worker.in_flight and worker.in_flight[0][0] + TIMEOUT <= self.now:
                 worker.end(FAILED)
-            # What one that was given up spends after all was lent to others.
-            self.is_money_exact &= self.now - worker.heard_at <= self.broker.lease_seconds
         self.turn()
 
     @rule(worker=workers, speaks_on=st.booleans())
@@ -215,24 +230,24 @@ class Fleets(RuleBasedStateMachine):
         self.broker.died(worker.name)
         if speaks_on:
             promised = worker.promised
-            self.is_money_exact = False
             grant = self.deliver(worker)
             assert grant.endpoints["model"].slots == 0
             assert grant.lent == promised
 
     @invariant()
     def no_more_is_in_flight_or_made_than_allowed(self):
-        assert sum(len(worker.in_flight) for worker in self.living) <= CONCURRENCY
-        assert 1 + sum(worker.usage.calls for worker in (*self.living, *self.dead)) <= MAX_CALLS
+        assert sum(len(worker.in_flight) for worker in self.living) <= self.concurrency
+        if self.limited:
+            assert 1 + sum(worker.usage.calls for worker in self.everyone) <= MAX_CALLS
+            assert self.price + sum(worker.usage.usd for worker in self.everyone) <= self.max_usd + TINY
 
     @invariant()
     def what_is_counted_is_what_was_reported(self):
         """Once each, whoever was silent or came back, and however often a report arrived."""
-        told = [worker.told for worker in (*self.living, *self.dead)]
+        told = [worker.told for worker in self.everyone]
         counted = self.broker.totals().usage.get("judge", Usage())
         assert counted.calls == sum(report.calls for report in told)
-        assert counted.usd == sum(report.usd for report in told)
-        assert PRICE + counted.usd <= MAX_USD or not self.is_money_exact
+        assert counted.usd == pytest.approx(sum(report.usd for report in told))
 
     def teardown(self):
         """Every call ends; what is counted then is what was made, and all the rest is free."""
@@ -253,16 +268,22 @@ class Fleets(RuleBasedStateMachine):
             self.report(worker, 1, is_heard=True)
             assert (worker.told.calls, worker.told.usd) == (worker.usage.calls, worker.usage.usd)
         self.what_is_counted_is_what_was_reported()
-        spent = 1 + sum(worker.usage.calls for worker in self.living) + sum(worker.promised for worker in self.dead)
-        usd = PRICE + sum(worker.told.usd for worker in (*self.living, *self.dead))
-        left = self.broker.report("late", Report(wanted=MAX_CALLS)).lent
-        assert left == max(0, min(MAX_CALLS - spent, int((MAX_USD - usd) / PRICE)))
-        assert self.broker.report("late", Report(calls=left, lent=left, wanted=1)).spent, "nobody waits for more"
+        if self.limited:
+            self.what_is_left_is_lent()
         self.now += self.broker.lease_seconds + 1
         waiting = Report(endpoints={"model": EndpointReport(waiting=CONCURRENCY, answered=1000, seconds=0.1)})
         slots = self.broker.report("last", waiting).endpoints["model"].slots
-        assert slots == CONCURRENCY, "those of the dead and the silent come back"
+        assert slots == self.concurrency, "those of the dead and the silent come back"
         self.loop.close()
+
+    def what_is_left_is_lent(self):
+        """Whatever the dead were lent may have been called, and paid."""
+        called = 1 + sum(worker.usage.calls for worker in self.living) + sum(worker.promised for worker in self.dead)
+        paid = 1 + round(sum(worker.told.usd for worker in self.everyone) / self.price)
+        paid += sum(worker.promised - worker.told.finished for worker in self.dead)
+        left = self.broker.report("late", Report(wanted=MAX_CALLS)).lent
+        assert left == max(0, min(MAX_CALLS - called, PAID - paid))
+        assert self.broker.report("late", Report(calls=left, lent=left, wanted=1)).spent, "nobody waits for more"
 
 
 Fleets.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
@@ -273,7 +294,7 @@ TestFleets = Fleets.TestCase
 def fleet():
     """Of two workers."""
     fleet = Fleets()
-    fleet.begin(2)
+    fleet.begin(2, concurrency=CONCURRENCY, limited=True, price=PRICE)
     yield fleet
     fleet.no_more_is_in_flight_or_made_than_allowed()
     fleet.teardown()
@@ -292,16 +313,33 @@ def test_a_retry_of_a_worker_that_was_silent_waits_for_a_slot(fleet):
     assert not silent.in_flight
 
 
+def test_a_slot_is_lent_again_once_the_worker_that_loses_it_has_heard():
+    fleet = Fleets()
+    fleet.begin(2, concurrency=CONCURRENCY, limited=False, price=PRICE)
+    losing, other = fleet.living
+    fleet.work(losing, CONCURRENCY)
+    fleet.answer(losing, CONCURRENCY, ANSWERED)
+    fleet.report(losing, 1, is_heard=True)
+    fleet.call(other, CONCURRENCY)
+    for worker, is_heard in ((other, True), (losing, False), (other, True), (other, True)):
+        fleet.report(worker, 1, is_heard=is_heard)
+    fleet.call(losing, CONCURRENCY)
+    fleet.no_more_is_in_flight_or_made_than_allowed()
+    fleet.teardown()
+
+
 def test_retries_that_wait_for_slots_hold_none(fleet):
     """Or all of them would wait for each other, once there are fewer slots than calls that were let in."""
     for worker in fleet.living:
         fleet.call(worker, CONCURRENCY // 2)
     for worker in fleet.living * 4:
         fleet.report(worker, 1, is_heard=True)
-    assert [len(worker.in_flight) for worker in fleet.living] == [4, 3]
+    assert [len(worker.in_flight) for worker in fleet.living] == [4, 4]
     for _ in range(ATTEMPTS - 1):
         fleet.wait(1.0)
         for worker in fleet.living:
             fleet.answer(worker, CONCURRENCY, REFUSED)
             fleet.report(worker, 1, is_heard=True)
+    for worker in fleet.living * 2:  # what one gives up is lent to the other once both have heard
+        fleet.report(worker, 1, is_heard=True)
     assert 0 < sum(len(worker.in_flight) for worker in fleet.living) < CONCURRENCY
