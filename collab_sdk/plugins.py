@@ -235,17 +235,24 @@ def loaded_from(folder: Path) -> dict[str, Path]:
     stdlib = Path(sysconfig.get_path("stdlib")).resolve()
     files: dict[str, Path] = {}
     within = f"{folder}{os.sep}"
-    real_folder = cache(os.path.realpath)  # thousands of modules lie in hundreds of folders
     for name, loaded in list(sys.modules.items()):
         source = getattr(loaded, "__dict__", {}).get("__file__")  # as an attribute, torch's lazy modules raise
         if not isinstance(source, str) or name.partition(".")[0] in NOT_THE_BOT:
             continue
-        parent, _, file_name = source.rpartition(os.sep)
-        file = Path(real_folder(parent), file_name)
-        if file.is_symlink():
-            file = file.resolve()
-        if not str(file).startswith(within) or file.is_relative_to(stdlib):
+        file = _real_file(source)
+        if not str(file).startswith(within):
             continue
-        if not INSTALLED.intersection(file.relative_to(folder.parent).parts):
+        if not file.is_relative_to(stdlib) and not INSTALLED.intersection(file.relative_to(folder.parent).parts):
             files[name] = file
     return files
+
+
+@cache
+def _real_file(source: str) -> Path:
+    """Where a module was loaded from, without links. A training has thousands of modules, in hundreds of folders."""
+    parent, _, name = source.rpartition(os.sep)
+    file = Path(_real_folder(parent), name)
+    return file.resolve() if file.is_symlink() else file
+
+
+_real_folder = cache(os.path.realpath)

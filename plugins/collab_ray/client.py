@@ -20,7 +20,9 @@ from collab_sdk.errors import BudgetError
 from collab_sdk.secrets import one_line
 
 MAX_START_DELAY = 0.05
-"""Seconds by which a start may be late; a later one would crowd those after it, unless none was for as long."""
+"""Seconds by which a start may be late; a later one would crowd those after it."""
+PATIENCE = 1.0
+"""Seconds without a start after which a late one is taken: a loop that is always held up would have none at all."""
 LONGEST_WARNING = 1000
 """Characters."""
 
@@ -66,6 +68,7 @@ class LeasedRateLimit:
         self._limited = limited
 
     async def wait(self) -> None:
+        came = self._clock()
         while self._limited:
             turn: asyncio.Future[float] = asyncio.get_running_loop().create_future()
             self._waiting.append(turn)
@@ -74,7 +77,7 @@ class LeasedRateLimit:
             if start > now:
                 await self._sleep(start - now)
             now = self._clock()
-            if now <= start + MAX_START_DELAY or now >= self._last + MAX_START_DELAY:
+            if now <= start + MAX_START_DELAY or now >= max(came, self._last) + PATIENCE:
                 self._last = now
                 return
 
