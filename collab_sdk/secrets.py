@@ -8,7 +8,16 @@ from urllib.parse import parse_qsl, unquote, unquote_plus, urlencode, urlsplit, 
 
 from collab_sdk.errors import UsageError
 
-__all__ = ["Address", "harmless", "is_secret", "one_line", "remember_address", "remember_secret", "without_credentials"]
+__all__ = [
+    "Address",
+    "harmless",
+    "is_secret",
+    "one_line",
+    "remember_address",
+    "remember_secret",
+    "without_credentials",
+    "without_url_passwords",
+]
 
 SECRETS = re.compile(r"\b(sk|pk|key|hf|gsk|xai)[-_][\w*-]{6,}|\bBearer\s+\S+|\bAIza[\w-]{10,}", re.IGNORECASE)
 SECRET_VARIABLES = ("_API_KEY", "_TOKEN", "_KEY", "_SECRET")
@@ -20,6 +29,11 @@ SECRET_PARAMETERS = re.compile(r"key|token|secret|passw|auth|credential|^sig|^co
 
 
 SCHEME = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
+URL_CREDENTIALS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://)(?!(?:USER)?(?::PASSWORD)?@)\S*@")
+"""To the last @: a password may hold any character, though a URL's should not. An example's stands for one."""
+SPACED_CREDENTIALS = re.compile(URL_CREDENTIALS.pattern.replace(r"\S", "."), re.DOTALL)
+GIVEN_PASSWORD = re.compile(r"(\b\w*password\s*=\s*)(?!PASSWORD\b)(?:'(?:[^'\\]|\\.)*'|[^\s&'\"]+)", re.IGNORECASE)
+"""In the query of a URL, or among the keywords of PostgreSQL's client."""
 MASKED = re.compile(r"~[0-9a-f]{8}")
 VERSIONS = {"api-version", "api_version"}
 HEADERS = re.compile(r"auth|api[-_]?key|cookie|token|secret|passw|credential", re.IGNORECASE)
@@ -122,6 +136,12 @@ def without_credentials(url: str | None) -> str | None:
     path = parts.path.rstrip("/")
     shown = urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], path, urlencode(query), ""))
     return shown if has_scheme else shown.removeprefix("//")
+
+
+def without_url_passwords(text: str, *, spaces: bool = False) -> str:
+    """The text with no user or password of any address in it; with `spaces` there may be some in a password."""
+    credentials = SPACED_CREDENTIALS if spaces else URL_CREDENTIALS
+    return GIVEN_PASSWORD.sub(r"\1[secret]", credentials.sub(r"\1[secret]@", text))
 
 
 def _masked(name: str, value: str) -> str:

@@ -269,7 +269,7 @@ CONTROLS: dict[str, Arm] = {
     "labels shuffled": trained("tuned-shuffled", DEFAULT, DESKS, shuffled),
     "no SFT term": trained("tuned-no-sft", DEFAULT, DESKS.but(loss=NO_SFT)),
     "no SFT term, shuffled labels": trained("tuned-shuffled-no-sft", DEFAULT, DESKS.but(loss=NO_SFT), shuffled),
-    "no future (window 0)": trained("tuned-window-0", Pairs(name="window-0", window=0), DESKS),
+    "no future (window 0)": trained("tuned-window-0", Pairs(name="window-0", rule=RAW, window=0), DESKS),
     "several goals": trained("tuned-goals-3", Pairs(name="goals-3", goals=3), DESKS),
     "raw margins, three futures": trained("tuned-raw-3", Pairs(name="raw-3", rule=RAW), DESKS),
     "raw margins, one future": trained("tuned-raw-1", Pairs(name="raw-1", rule=RAW, samples=1), DESKS),
@@ -278,7 +278,7 @@ CONTROLS: dict[str, Arm] = {
 FURTHER: dict[str, Arm] = {
     TUNED: tuned,
     "single-turn helpfulness": trained(
-        "tuned-helpfulness", Pairs(name="helpfulness", window=0, metrics=helpfulness), DESKS
+        "tuned-helpfulness", Pairs(name="helpfulness", rule=RAW, window=0, metrics=helpfulness), DESKS
     ),
     "task metric only": trained("tuned-task", Pairs(name="task", metrics=task_only), DESKS),
     "token penalty off": trained("tuned-no-penalty", Pairs(name="no-penalty", metrics=without_penalty), DESKS),

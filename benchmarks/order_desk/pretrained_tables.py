@@ -31,8 +31,10 @@ AMOUNTS: dict[str, Of] = {
     "tokens": lambda held: [float(held.tokens)],
 }
 COMPARED = ("success, ambiguous", "success, clear", "over-asks when clear")
-"""Shares whose difference to the taught base, over the same visitors, has a table of its own."""
-TAUGHT = "taught"
+"""Shares whose differences over the same visitors have tables of their own."""
+TAUGHT, PROMPTED = "taught", "proactive prompt"
+NOT_COMPARED = {TAUGHT: (TAUGHT,), PROMPTED: ("as it comes", TAUGHT, PROMPTED)}
+"""With the taught base, and with its prompt; which arms are not."""
 KINDS = ("order", "question", "malformed")
 """Of replies."""
 
@@ -48,9 +50,12 @@ def print_tables(work: Path, arms: Sequence[str], settings: Sequence[str]) -> No
             n = max(map(len, met.values()))
             print(f"\n**{setting}** ({n} visitors)\n")
             print_table(["arm", *SHARES, *AMOUNTS], [[arm, *cells(held)] for arm, held in met.items()])
-        if len(others := {arm: held for arm, held in met.items() if arm != TAUGHT}) and TAUGHT in met:
-            print(f"\n{setting}: difference to {TAUGHT!r}, over the same visitors\n")
-            print_table(["arm", *COMPARED], [[arm, *differences(met[TAUGHT], held)] for arm, held in others.items()])
+        for base, left_out in NOT_COMPARED.items():
+            compared = {arm: held for arm, held in met.items() if arm not in left_out} if base in met else {}
+            if compared:
+                print(f"\n{setting}: difference to {base!r}, over the same visitors\n")
+                rows = [[arm, *differences(met[base], held)] for arm, held in compared.items()]
+                print_table(["arm", *COMPARED], rows)
     print_elsewhere({arm: json.loads(path.read_text()) for arm in arms if (path := elsewhere(work, arm)).exists()})
     print_cost(work)
     print(f"\n{BRACKETS}")

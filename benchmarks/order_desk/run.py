@@ -77,7 +77,7 @@ PARTS = {
     "deeds": Part(arms=DEEDS, settings=(GREEDY, DRAWN), at_till=True),
 }
 
-SHOWN = ("main", "controls", "phrasings", "kinds", "further")
+SHOWN = ("main", "controls", "further")
 """Parts that docs/order-desk.md shows."""
 TAUGHT = Size(epochs=4.5)
 LEAST = 3

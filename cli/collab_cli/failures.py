@@ -36,7 +36,10 @@ def explained() -> Iterator[None]:
     try:
         with _ended_like_ctrl_c():
             yield
-    except (click.ClickException, click.exceptions.Exit, click.Abort):
+    except click.ClickException as error:
+        error.message = _without_passwords(error.message, typed=True)
+        raise
+    except (click.exceptions.Exit, click.Abort):
         raise
     except KeyboardInterrupt:
         note(f"Interrupted. {GO_ON}")
@@ -97,6 +100,16 @@ def _ended_like_ctrl_c() -> Iterator[None]:
             signal.signal(one, signal.SIG_DFL)
 
 
+def _without_passwords(text: str, *, typed: bool = False) -> str:
+    """The address of a cache may be typed where a file or command belongs, and come back in what is said of that.
+
+    What was `typed` may have spaces, too.
+    """
+    from collab_sdk.secrets import without_url_passwords
+
+    return without_url_passwords(text, spaces=typed)
+
+
 def _explain(error: Exception) -> ExitCode:
     from collab_sdk.errors import BudgetError, CollabError, InterruptedRunError
 
@@ -107,10 +120,10 @@ def _explain(error: Exception) -> ExitCode:
         note(f"Interrupted: {error} {GO_ON}")
         return ExitCode.INTERRUPTED
     if isinstance(error, CollabError):
-        note(f"Error: {printable(str(error))}")
+        note(f"Error: {_without_passwords(printable(str(error)))}")
         return ExitCode.ERROR
     if os.environ.get("COLLAB_DEBUG"):
         raise error
-    what = printable(f"{type(error).__name__}: {error}")
+    what = _without_passwords(printable(f"{type(error).__name__}: {error}"))
     note(f"Internal error: {what}; set COLLAB_DEBUG=1 for the traceback.")
     return ExitCode.ERROR

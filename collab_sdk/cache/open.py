@@ -1,6 +1,7 @@
 """Opening a cache by what the user calls it, and copying one into another."""
 
 import os
+import re
 from collections.abc import Mapping
 from itertools import islice
 from pathlib import Path
@@ -12,6 +13,8 @@ from collab_sdk.errors import UsageError
 from collab_sdk.plugins import load, names
 
 ROWS_AT_ONCE = 200
+KEYWORDS = re.compile(r"\b(?:host|hostaddr|user|password|dbname|service)\s*=")
+"""Of libpq's other form of an address, `host=db user=me`."""
 
 
 def open_cache(where: str | os.PathLike[str], *, any_key: bool = False) -> KeptCache:
@@ -32,9 +35,11 @@ def open_cache(where: str | os.PathLike[str], *, any_key: bool = False) -> KeptC
 def is_directory(where: str | os.PathLike[str]) -> bool:
     """Whether a cache is in a directory, and at no server.
 
-    Raises UsageError for a URL with a slip in its beginning, such as `redis:/:PASSWORD@host` or `me:PASSWORD@host`,
-    which would become a directory of that name.
+    Raises UsageError for a URL with a slip in its beginning, such as `redis:/:PASSWORD@host` or `me:PASSWORD@host`, and
+    for the keywords of PostgreSQL's client, which would become a directory of that name.
     """
+    if isinstance(where, str) and KEYWORDS.search(where) and not Path(where).expanduser().is_dir():
+        raise UsageError("The address of a cache is a URL: write it like postgresql://USER@HOST:5432/DATABASE.")
     if not isinstance(where, str) or ":" not in where:
         return True
     if URL.match(where):

@@ -83,6 +83,8 @@ class SharedCache:
         self._holder = os.getpid()
         self._keep_at = 0.0
         self._check_key = KeyCheck(signer, server.where)
+        self._is_claimed = False
+        """Whether the server keeps the check value of this key."""
         self._any_key = any_key
         self._clock_start = 0.0
         """What the server's clock showed when `uptime` was 0."""
@@ -158,6 +160,7 @@ class SharedCache:
 
     def _add(self, signed: Mapping[str, bytes]) -> dict[str, Row | None]:
         """What was there already by each key, readable; None where the row was added."""
+        self._claim(self._writing)
         kept: dict[str, Row | None] = {}
         for _ in range(TRIES):
             there = dict(zip(signed, self._writing.ask(partial(_add, signed)), strict=True))
@@ -191,6 +194,7 @@ class SharedCache:
             if taking and claim not in over and claim.key not in self._held:
                 wanted.setdefault(claim.key, claim)
         if wanted:
+            self._claim(self._leasing)
             granted = self._leasing.ask(lambda rows: rows.lock(list(wanted), self._owner))
             self._held |= {claim.key: claim for claim, got in zip(wanted.values(), granted, strict=True) if got}
         if self._held and time.monotonic() >= self._keep_at:
@@ -198,7 +202,13 @@ class SharedCache:
             self._keep_at = time.monotonic() + KEEP_EVERY
         return [self._held.get(claim.key) is claim for claim, _ in claims]
 
+    def _claim(self, connection: Connection) -> None:
+        if not self._is_claimed:
+            connection.ask(self._check_key.claim)
+            self._is_claimed = True
+
     def _greet(self, rows: SharedRows) -> None:
+        self._is_claimed = False  # it may be another server by now
         if not self._any_key:
             self._check_key(rows)
         self._clock_start = rows.time() - uptime()

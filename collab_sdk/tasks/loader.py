@@ -1,6 +1,7 @@
 """The rows of a task, from a file or from the Hugging Face hub."""
 
 import hashlib
+import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, replace
@@ -183,10 +184,15 @@ def _load(name: str, source: str = "", **options: Any) -> Any:
         from datasets import load_dataset
     except ImportError:
         raise MissingExtraError.of("Datasets need the library of that name", "evaluate") from None
+    hub = logging.getLogger("huggingface_hub")
+    level = hub.level
+    hub.setLevel(logging.ERROR)  # it announces each of its retries; how they end is said here
     try:
         return load_dataset(name, **options)
     except Exception as error:  # whatever the network, the hub or a damaged file make it raise
         what = str(error).partition("\n")[0].rstrip(".")
         raise InputError(
-            f"{name} cannot be had: {what}. Where it is on disk, give it with --data FILE.{source}"
+            f"{name} cannot be loaded: {what}. If it is on disk, give it with --data FILE.{source}"
         ) from error
+    finally:
+        hub.setLevel(level)

@@ -14,11 +14,19 @@ POOLED = (
 REFUSALS = {
     "28P01": "refuses the user or password of its URL",
     "28000": "refuses this user: see its pg_hba.conf",
+    "login": "does not let this user log in: ALTER ROLE NAME LOGIN",
+    "connect": "does not let this user into the database: GRANT CONNECT ON DATABASE NAME TO the user",
+    "closed": "takes no connections to this database: ALTER DATABASE NAME ALLOW_CONNECTIONS true",
     "3D000": "has no such database: create it with `createdb NAME`, or mend the URL",
     "42501": "does not let this user do what a cache needs: let its owner open the cache once and GRANT as "
     "docs/scale.md says, or GRANT USAGE, CREATE ON SCHEMA public TO the user",
     "certificate": "has a certificate not trusted here: name who signed it with ?sslrootcert=FILE",
     **dict.fromkeys(("26000", "42P05"), POOLED),  # a prepared statement is gone, or is another connection's
+    **dict.fromkeys(
+        ("42P01", "42P07", "3F000"),
+        "has the tables of a cache in part, or where this user does not look for them: see `\\dt *.collab_*` and the "
+        "user's search_path",
+    ),
     "53100": "is full: free space on its disk, or delete old replies with `collab cache prune`",
 }
 """By SQLSTATE (PostgreSQL's manual, appendix A), or a name of ours for what has none."""
@@ -40,6 +48,9 @@ WORDS = {
     "pg_hba.conf": "28000",
     "certificate verify failed": "certificate",
     "root certificate file": "certificate",
+    "not permitted to log in": "login",
+    "permission denied for database": "connect",
+    "not currently accepting connections": "closed",
     'role "': "28000",
     'database "': "3D000",
 }

@@ -1,6 +1,7 @@
 """Connecting to Redis, and whether it can hold a cache at all."""
 
 import os
+import re
 from collections.abc import Iterator
 from secrets import token_hex
 from typing import Any
@@ -16,6 +17,8 @@ CONNECT_SECONDS, ANSWER_SECONDS = 5.0, 25.0
 TELLS_SYNCED = (7, 2)
 """From here on Redis has WAITAOF."""
 EXAMPLE = "redis://:PASSWORD@localhost:6379/0"
+OPTIONS = re.compile(r"db|(?:sentinel_)?(?:username|password)|ssl_\w+")
+"""What may stand in the query: others of redis-py's change what it returns, or how often it tries."""
 SENTINEL, SENTINEL_PORT = "+sentinel", 26379
 SENTINEL_EXAMPLE = "redis+sentinel://:PASSWORD@sentinel-1:26379,sentinel-2:26379/SERVICE/0"
 
@@ -42,6 +45,12 @@ class RedisServer:
             database.isascii() and database.isdigit()
         ):  # which redis-py takes for 0, or for some other
             raise UsageError(f"The database in {self.where} is not a number: write it like {self._example}.")
+        asked = {name for name, _ in parse_qsl(urlsplit(self._address.url).query, keep_blank_values=True)}
+        if unknown := sorted(name for name in asked if not OPTIONS.fullmatch(name)):
+            raise UsageError(
+                f"The address {self.where} has the option {unknown[0]}, which a cache does not take: write it like "
+                f"{self._example}, with nothing in its query but db, username, password, sentinel_… and ssl_…."
+            )
         self._replicas = Replicas(self.where)
         self._scanned: set[int] = set()
 
@@ -76,7 +85,7 @@ class RedisServer:
                 protocol=2,  # the other begins with a HELLO, whose refusal says nothing of passwords
                 **_patience(),
             )
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, AttributeError, LookupError) as error:
             raise UsageError(
                 f"{self.where!r} is not the address of a Redis server ({self._address.said(error)}): "
                 f"write it like {self._example}."
@@ -94,7 +103,7 @@ class RedisServer:
         options = redis.connection.parse_url(urlunsplit(plain._replace(netloc="localhost")))
         options["ssl"] = options.pop("connection_class", None) is redis.SSLConnection
         options = {name: value for name, value in options.items() if name not in ("host", "db")}
-        host, port = self._asked(_pairs(hosts), unquote(service), {**options, **own, **_patience()})
+        host, port = self._asked(_pairs(hosts), unquote(service), {**options, **own, **_patience(), "protocol": 2})
         host = f"[{host}]" if ":" in host else host
         return urlunsplit(plain._replace(netloc=f"{credentials}@{host}:{port}" if credentials else f"{host}:{port}"))
 
@@ -108,6 +117,11 @@ class RedisServer:
                     # In a failover this names the new one before `SENTINEL MASTERS` does.
                     if found := sentinel.execute_command("SENTINEL", "GET-MASTER-ADDR-BY-NAME", service):
                         return found[0].decode(), int(found[1])
+            except redis.AuthenticationError as error:
+                raise CacheError(
+                    f"The Sentinels of the cache at {self.where} ask for a password of their own, or refuse it "
+                    f"({self._address.said(error)}): write it into the URL, ?sentinel_password=PASSWORD."
+                ) from None
             except (redis.RedisError, OSError) as error:
                 said = self._address.said(error)
         raise LostConnectionError(

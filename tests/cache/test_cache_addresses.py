@@ -72,6 +72,36 @@ def test_no_piece_of_a_password_is_on_the_terminal(tmp_path_factory, wild, way):
     assert "Internal error" not in result.output
 
 
+@settings(max_examples=60)
+@given(
+    wild_urls().filter(lambda wild: wild[0].startswith(tuple(BEGINNINGS))),
+    st.sampled_from([(), ("cache",), ("cache", "stats"), ("cache", "copy", "a", "b"), ("cache", "prune")]),
+)
+def test_no_piece_of_a_password_is_shown_where_an_address_does_not_belong(wild, words):
+    """As where --cache was forgotten."""
+    url, pieces = wild
+    result = collab(*words, url)
+    assert result.exit_code == 2
+    assert not [piece for piece in pieces if piece in result.output + result.stderr]
+
+
+@pytest.mark.usefixtures("key")
+@pytest.mark.parametrize("typed", ["host=h user=me password=TOPSECRET dbname=d", "password='TOP SECRET' service=s"])
+def test_the_keywords_of_postgresqls_client_become_no_directory(typed, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for command in (["cache", "stats", "--cache", typed], ["cache", "copy", ".", typed], ["doctor", "--cache", typed]):
+        result = collab(*command)
+        assert "write it like postgresql://USER@HOST:5432/DATABASE" in result.output + result.stderr
+        assert "SECRET" not in result.output + result.stderr
+    assert not [name for name in os.listdir(".") if "password" in name]
+
+
+def test_a_file_that_is_an_address_is_named_without_its_password(tmp_path):
+    result = collab("score", "redis://:TOPSECRET@127.0.0.1:1/0", "--model", "offline", "--cache", tmp_path)
+    assert "redis://[secret]@127.0.0.1:1/0: cannot be read" in result.stderr
+    assert "TOPSECRET" not in result.output + result.stderr
+
+
 @given(wild_urls())
 def test_an_address_is_taken_only_where_all_parsers_agree_on_it(wild):
     url, pieces = wild

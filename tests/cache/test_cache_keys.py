@@ -9,10 +9,11 @@ from support.caches import HMAC_KEY, REQUEST, SERVED, PostgresPlace, get, key_of
 from support.cli import collab, write_chats
 
 from collab_sdk import ChatReply
-from collab_sdk.cache import Contents, SharedCache, key_check_value
+from collab_sdk.cache import Contents, SharedCache, key_check_value, open_cache
 from collab_sdk.cache.backend import SharedRows
 from collab_sdk.cache.record import row_of
 from collab_sdk.cache.signing import Signer
+from collab_sdk.concurrency import run_sync
 from collab_sdk.errors import CacheError
 
 KEY = key_of("k")
@@ -44,6 +45,40 @@ def without_check_value(place) -> None:
     else:
         with place.server.client() as client:
             client.delete("collab:keys:v1")
+
+
+def test_a_look_at_an_empty_cache_binds_it_to_no_key(place, tmp_path, monkeypatch):
+    with_key(monkeypatch, OTHER)
+    where = ["--cache", place.where]
+    for command in (
+        ["cache", "stats", *where],
+        ["cache", "prune", "--older-than", "3", "--dry-run", *where],
+        ["cache", "clear", "--yes", *where],
+        ["cache", "copy", place.where, tmp_path / "copy"],
+    ):
+        assert collab(*command).exit_code == 0, command
+    with_key(monkeypatch, HMAC_KEY)
+    cache = place.open()
+    put(cache, KEY, "paid")
+    with_key(monkeypatch, OTHER)
+    assert "holds 1 reply signed with another key" in collab("cache", "clear", "--yes", *where).stderr
+
+
+def test_of_two_keys_at_once_the_second_is_refused_before_a_call(place, monkeypatch):
+    """Both have opened the empty cache when the first takes a lease."""
+    first = open_cache(place.where)
+    with_key(monkeypatch, OTHER)
+    second = open_cache(place.where)
+
+    async def lease(cache) -> None:
+        async with cache.lease(KEY):
+            pass
+
+    run_sync(lease(first))
+    with pytest.raises(CacheError, match="signed with another key"):
+        run_sync(lease(second))
+    for cache in (first, second):
+        cache.close()
 
 
 def test_under_another_key_nothing_is_pruned_cleared_copied_or_scored(place, tmp_path, monkeypatch):

@@ -527,6 +527,11 @@ def test_what_postgres_refuses_is_said_with_the_way_out(postgres_server):
     assert "refuses the user or password" in stats(server.url_of(place.database, password="wrong-password"))
     assert "refuses the user or password" in stats(server.url_of(place.database).replace(f":{QUOTED}", ""))
     assert "has no such database" in stats(server.url_of("nowhere"))
+    place.run("ALTER ROLE nobody NOLOGIN")
+    assert "ALTER ROLE NAME LOGIN" in stats(server.url_of(place.database, user="nobody", password="simple-pass"))
+    place.run(f"REVOKE CONNECT ON DATABASE {place.database} FROM PUBLIC")
+    assert "GRANT CONNECT ON DATABASE" in stats(server.url_of(place.database, user="reader", password="simple-pass"))
+    place.run(f"GRANT CONNECT ON DATABASE {place.database} TO PUBLIC")
     read_only = server.url_of(place.database) + "?options=-c%20default_transaction_read_only%3Don"
     assert "takes no writes" in stats(read_only)
     place.run("COMMENT ON TABLE collab_replies IS 'collab/cache/v0'")
@@ -595,7 +600,18 @@ def test_a_missing_client_names_the_extra(module, url, extra, monkeypatch):
     assert f"pip install 'collab-sdk[{extra}]'" in stats(url)
 
 
-@pytest.mark.parametrize("url", ["redis://h:port/0", "redis://h/0?no_such=1", "postgresql://h:1/d?no_such=1"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("redis://h:port/0", "redis://h/0?no_such=1", "postgresql://h:1/d?no_such=1"),
+        *(
+            "redis://h/0?decode_responses=True",
+            "redis://h/0?encoding=nope",
+            "redis://h/0?retry=1",
+            "rediss://h/0?timeout=1",
+        ),
+    ],
+)
 def test_what_is_no_address_is_said(url):
     assert "write it like" in stats(url)
 

@@ -206,13 +206,17 @@ def test_an_unknown_task_lists_the_known_ones():
     assert "medium-docedit" in task_names()
 
 
-def test_a_data_set_that_cannot_be_had_points_to_the_local_file(monkeypatch):
+def test_a_data_set_that_cannot_be_loaded_points_to_the_local_file_and_says_no_more(monkeypatch, capsys):
+    from huggingface_hub.utils.logging import get_logger
+
     def offline(*_, **__):
+        get_logger("huggingface_hub.utils._http").warning("Retrying in 1s [Retry 1/5].")
         raise ConnectionError("no network\nat all")
 
     monkeypatch.setattr("datasets.load_dataset", offline)
-    with pytest.raises(InputError, match=r"lighteval/MATH-Hard cannot be had: no network.*--data FILE"):
+    with pytest.raises(InputError, match=r"lighteval/MATH-Hard cannot be loaded: no network.*--data FILE"):
         next(load_task(get_task("math-chat"), on_error=raise_))
+    assert capsys.readouterr().err == ""
 
 
 @pytest.mark.parametrize("task", ["logs", "abg-coqa"])
