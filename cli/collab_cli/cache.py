@@ -180,7 +180,8 @@ def _show_unreadable(found: Contents) -> None:
         "moved aside earlier": found.aside,
     }
     if told := ", ".join(f"{count:,} {kind}" for kind, count in kinds.items() if count):
-        note(f"Unreadable, and kept: {told}. `collab cache prune --unreadable` deletes them.")
+        key = " Is COLLAB_CACHE_HMAC_KEY the one of this cache? If so," if found.foreign else ""
+        note(f"Unreadable, and kept: {told}.{key} `collab cache prune --unreadable` deletes them.")
 
 
 def _is_agreed(what: str, where: str, *, nothing: bool, dry_run: bool, yes: bool) -> bool:
@@ -198,6 +199,7 @@ def _is_agreed(what: str, where: str, *, nothing: bool, dry_run: bool, yes: bool
     except click.Abort:  # Ctrl-C, or nobody is there
         if sys.stdin.isatty():
             raise
+        print_text("", err=True)  # the question's line
         raise UsageError("Nothing was deleted: there is no terminal to ask on, so say --yes.") from None
     if not is_agreed:
         raise click.Abort

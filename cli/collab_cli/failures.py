@@ -37,7 +37,7 @@ def explained() -> Iterator[None]:
         with _ended_like_ctrl_c():
             yield
     except click.ClickException as error:
-        error.message = _without_passwords(error.message, typed=True)
+        vars(error).update(message=_without_passwords(error.message, typed=True))  # which click declares to be final
         raise
     except (click.exceptions.Exit, click.Abort):
         raise

@@ -159,7 +159,8 @@ def purge(
         found = chats.count_purge(wanted)
         what = f"{of(found.conversations, 'chat')} with {of(found.calls, 'call')}"
         if found.conversations and not yes:
-            also = "" if cache is None else f", and the replies that quote them from {printable(shown_place(cache))}"
+            quoting = "the replies that quote them, or are damaged, from"
+            also = "" if cache is None else f", and {quoting} {printable(shown_place(cache))}"
             where = f"{printable(str(store))}{also}"
             click.confirm(f"Delete {what} from {where}? This cannot be undone.", abort=True, err=True)
         if cache is not None:  # before the chats, by whose text the replies are found

@@ -66,7 +66,7 @@ class DiskCache:
             )
             self._leases = FileLeases(self.directory / "leases")
         except Exception as error:
-            advice = "" if is_out_of_files(error) else f"; {WAY_OUT}"
+            advice = "" if is_out_of_files(error) else f": free space there, or {WAY_OUT}"
             raise CacheError(
                 f"The cache directory {self.directory} cannot be used: {reason(error)}{advice}."
             ) from error
