@@ -10,13 +10,13 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import parse_qsl, urlsplit, urlunsplit
 
 import collab_sdk
-from collab_sdk.cache import URL, key_check_value
+from collab_sdk.cache import URL, is_local, key_check_value
 from collab_sdk.jobs import code_digest, roles_of
 from collab_sdk.plugins import extensions, loaded_from
-from collab_sdk.secrets import Address, is_secret
+from collab_sdk.secrets import Address, is_secret, without_credentials
 from collab_sdk.spec import RunSpec, difference
 
 PACKAGES = ("litellm", "openai", "tiktoken")
@@ -46,6 +46,7 @@ def claims_of(spec: RunSpec, cache: str) -> dict[str, Any]:
         "packages": {name: found for name in PACKAGES if (found := _installed(name)) is not None},
         "key": key_check_value(os.environ) if URL.match(cache) else None,
         "directory": None if URL.match(cache) else _identity(Path(cache)),
+        "machine": _machine() if _is_on_each(cache) else None,
     }
 
 
@@ -65,6 +66,11 @@ def why_unfit(node: Mapping[str, Any], command: Mapping[str, Any], cache: str) -
         return (
             f"the directory {cache} there is not the command's: give a cache that all nodes can share, such as "
             "--cache redis://HOST."
+        )
+    if node["machine"] != command["machine"]:
+        return (
+            f"{without_credentials(cache)} is another server there than here: give the cache by a name that all nodes "
+            "know it by, such as --cache redis://HOST."
         )
     if (other := difference(command["modules"], node["modules"])) is not None:
         return f"it has another module {other.partition(' is ')[0]} than the command: install the same on every node."
@@ -166,8 +172,23 @@ def _identity(directory: Path) -> list[str | int] | None:
         found = directory.stat()
     except OSError:
         return None
-    kernel = BOOT_ID.read_text().strip() if BOOT_ID.exists() else ""
-    return [host_name(), kernel, found.st_dev, found.st_ino]
+    return [*_machine(), found.st_dev, found.st_ino]
+
+
+def _machine() -> list[str]:
+    """Host and its kernel."""
+    return [host_name(), BOOT_ID.read_text().strip() if BOOT_ID.exists() else ""]
+
+
+def _is_on_each(cache: str) -> bool:
+    """Whether a server's address means another one on each machine, as localhost does, or a socket."""
+    if URL.match(cache) is None:
+        return False
+    parts = urlsplit(cache)
+    named = dict(parse_qsl(parts.query)).get("host") or parts.netloc.rpartition("@")[2]
+    if not named and parts.scheme.startswith("postgres"):
+        named = os.environ.get("PGHOST", "")
+    return any(is_local(urlsplit(f"//{host}").hostname or "") for host in named.split(","))
 
 
 def _own_modules(spec: RunSpec) -> Iterator[tuple[str, Path]]:

@@ -122,6 +122,37 @@ def test_another_key_is_seen_and_neither_shown(monkeypatch):
     assert len({claim["key"] for claim in claims}) == 3
 
 
+@pytest.mark.parametrize(
+    ("cache", "is_on_each"),
+    [
+        ("redis://:PASSWORD@localhost:6379/0", True),
+        ("redis://127.0.0.1/0", True),
+        ("redis+sentinel://[::1]:26379,other:26379/name", True),
+        ("postgresql:///cache", True),
+        ("postgresql:///cache?host=/run/postgresql", True),
+        ("postgresql:///cache?host=db.example", False),
+        ("postgresql://me:PASSWORD@db.example/cache", False),
+        ("redis://10.0.0.5:6379/0", False),
+    ],
+)
+def test_a_server_that_is_another_one_on_each_machine_is_for_one_machine(cache, is_on_each, monkeypatch):
+    command = claims_of(SPEC, cache)
+    assert why_unfit(claims_of(SPEC, cache), command, cache) is None
+    monkeypatch.setattr("collab_ray.node.host_name", lambda: "another")
+    why = why_unfit(claims_of(SPEC, cache), command, cache)
+    assert (why is not None) == is_on_each
+    if why is not None:
+        assert "is another server there than here: give the cache by a name that all nodes know it by" in why
+        assert "PASSWORD" not in why
+
+
+def test_an_address_without_a_host_is_where_the_node_says(monkeypatch):
+    monkeypatch.setenv("PGHOST", "db.example")
+    command = claims_of(SPEC, "postgresql:///cache")
+    monkeypatch.setenv("PGHOST", "")
+    assert "another server" in why_unfit(claims_of(SPEC, "postgresql:///cache"), command, "postgresql:///cache")
+
+
 def test_a_directory_is_told_from_another_of_the_same_path(tmp_path):
     cache = tmp_path / "cache"
     cache.mkdir()
