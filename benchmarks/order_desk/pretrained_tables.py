@@ -129,8 +129,9 @@ def print_cost(work: Path) -> None:
     path = work / "steps.jsonl"
     if path.exists():
         print("\n**What it took**\n")
-        steps = [json.loads(line) for line in path.read_text().splitlines()]
-        print_table(["step", "seconds"], [[each["step"], str(each["seconds"])] for each in steps])
+        rows = map(json.loads, path.read_text().splitlines())
+        steps = {each["step"]: str(each["seconds"]) for each in rows}  # of one that was done again, the last
+        print_table(["step", "seconds"], list(steps.items()))
     for turns in sorted(work.glob("rounds/round-*/prefs.turns.jsonl")):
         print(f"\n{turns.parent.name}: mean MR of what the model might have said (number of replies)\n")
         print_table(["first messages", *KINDS], worth_of_replies(turns))
