@@ -66,7 +66,8 @@ class DiskCache:
             )
             self._leases = FileLeases(self.directory / "leases")
         except Exception as error:
-            advice = "" if is_out_of_files(error) else f": free space there, or {WAY_OUT}"
+            is_of_disk = isinstance(error, sqlite3.OperationalError)  # which says "disk I/O error" where it is full
+            advice = "" if is_out_of_files(error) else f"; {'free space there, or ' if is_of_disk else ''}{WAY_OUT}"
             raise CacheError(
                 f"The cache directory {self.directory} cannot be used: {reason(error)}{advice}."
             ) from error
