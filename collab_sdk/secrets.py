@@ -29,7 +29,7 @@ SECRET_PARAMETERS = re.compile(r"key|token|secret|passw|auth|credential|^sig|^co
 
 
 SCHEME = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
-URL_CREDENTIALS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://)(?!(?:USER)?(?::PASSWORD)?@)\S*@")
+URL_CREDENTIALS = re.compile(r"((?<![A-Za-z0-9+.-])[A-Za-z0-9+.-]*://)(?!(?:USER)?(?::PASSWORD)?@)\S*@")
 """To the last @: a password may hold any character, though a URL's should not. An example's stands for one."""
 SPACED_CREDENTIALS = re.compile(URL_CREDENTIALS.pattern.replace(r"\S", "."), re.DOTALL)
 GIVEN_PASSWORD = re.compile(r"(\b\w*password\s*=\s*)(?!PASSWORD\b)(?:'(?:[^'\\]|\\.)*'|[^\s&'\"]+)", re.IGNORECASE)
@@ -141,7 +141,8 @@ def without_credentials(url: str | None) -> str | None:
 def without_url_passwords(text: str, *, spaces: bool = False) -> str:
     """The text with no user or password of any address in it; with `spaces` there may be some in a password."""
     credentials = SPACED_CREDENTIALS if spaces else URL_CREDENTIALS
-    return GIVEN_PASSWORD.sub(r"\1[secret]", credentials.sub(r"\1[secret]@", text))
+    begin, at, end = text.rpartition("@")  # behind the last one nothing is looked for, at each :// anew
+    return GIVEN_PASSWORD.sub(r"\1[secret]", credentials.sub(r"\1[secret]@", begin + at) + end)
 
 
 def _masked(name: str, value: str) -> str:

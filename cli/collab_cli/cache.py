@@ -199,7 +199,7 @@ def _is_agreed(what: str, where: str, *, nothing: bool, dry_run: bool, yes: bool
     except click.Abort:  # Ctrl-C, or nobody is there
         if sys.stdin.isatty():
             raise
-        print_text("", err=True)  # the question's line
+        print_text(err=True)  # ends the line of the question
         raise UsageError("Nothing was deleted: there is no terminal to ask on, so say --yes.") from None
     if not is_agreed:
         raise click.Abort

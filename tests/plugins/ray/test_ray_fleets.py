@@ -247,7 +247,7 @@ class Fleets(RuleBasedStateMachine):
         told = [worker.told for worker in self.everyone]
         counted = self.broker.totals().usage.get("judge", Usage())
         assert counted.calls == sum(report.calls for report in told)
-        assert counted.usd == pytest.approx(sum(report.usd for report in told))
+        assert counted.usd == pytest.approx(sum(report.usd for report in told), rel=0, abs=TINY)
 
     def teardown(self):
         """Every call ends; what is counted then is what was made, and all the rest is free."""
