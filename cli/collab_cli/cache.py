@@ -41,10 +41,7 @@ def stats(cache: str | None) -> None:
     with closing(open_chosen_cache(cache, any_key=True)) as replies:
         found = replies.stats()
         print_text(f"{found.where}: {_replies(found.records)}, {size(found.bytes)}")
-        contents = replies.inspect()
-        _show_unreadable(contents)
-        if contents.foreign:
-            note("Is COLLAB_CACHE_HMAC_KEY that of this cache?")
+        _show_unreadable(replies.inspect())
         if isinstance(replies, SharedCache) and (rights := replies.rights()):
             note(f"Warning: The cache at {found.where} {rights}.")
 
@@ -180,7 +177,7 @@ def _show_unreadable(found: Contents) -> None:
         "moved aside earlier": found.aside,
     }
     if told := ", ".join(f"{count:,} {kind}" for kind, count in kinds.items() if count):
-        key = " Is COLLAB_CACHE_HMAC_KEY the one of this cache? If so," if found.foreign else ""
+        key = " Is COLLAB_CACHE_HMAC_KEY that of this cache? If so," if found.foreign else ""
         note(f"Unreadable, and kept: {told}.{key} `collab cache prune --unreadable` deletes them.")
 
 
